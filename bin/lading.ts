@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+/** The command line. */
+import { readFile } from "node:fs/promises";
+import { startServer } from "../functions/registry/server.ts";
+import { ConfigError, loadConfig } from "../shared/config/load.ts";
+import { openLogDestination } from "../shared/telemetry/log-destination.ts";
+import { createLogger } from "../shared/telemetry/logger.ts";
+
+const USAGE = `usage: lading serve [config.yml]
+
+Starts the registry. Without a file it listens on 127.0.0.1:5000 and keeps its images in ./data.
+Every setting of the file can also be given as a variable: REGISTRY_HTTP_ADDR=:5000
+docs/configuration.md lists them.
+`;
+
+const [command, ...rest] = process.argv.slice(2);
+if (command === "serve" && rest.length <= 1) await serve(rest[0] ?? process.env["REGISTRY_CONFIGURATION_PATH"]);
+else if (command === "--help" || command === "help") process.stdout.write(USAGE);
+else {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+}
+
+async function serve(file: string | undefined): Promise<void> {
+  try {
+    const yaml = file === undefined ? undefined : await readConfigFile(file);
+    const { config, notices } = loadConfig({ yaml, env: process.env });
+    const destination = openLogDestination();
+    const logger = createLogger({ ...config.log, destination });
+    for (const notice of notices) logger.warn(notice);
+    const server = await startServer(config, logger);
+    const { driver } = config.storage;
+    logger.info(`serving ${driver.kind === "filesystem" ? driver.rootDirectory : "from memory"} on ${server.url}`);
+    stopOnSignal(async (signal) => {
+      logger.info("stopping", { signal });
+      await server.close();
+      await destination.close();
+    });
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function readConfigFile(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new Error(`the configuration ${file} cannot be read: ${String(error)}`, { cause: error });
+  }
+}
+
+/** The first signal drains; a second one does not wait. */
+function stopOnSignal(stop: (signal: string) => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    stop(signal).then(() => process.exit(0), fail);
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+function fail(error: unknown): never {
+  const problems =
+    error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
+  for (const problem of problems) process.stderr.write(`lading: ${problem}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,116 @@
+import { randomUUID } from "node:crypto";
+import type { Digest } from "../../../shared/oci/digest.ts";
+import { RegistryError } from "../../../shared/oci/error.ts";
+import type { RepositoryName } from "../../../shared/oci/reference.ts";
+import type { BlobStore } from "../../../shared/registry/blob-store.ts";
+import type { ByteRange, StoredObject } from "../../../shared/storage/driver.ts";
+import { empty, type Answer } from "../answer.ts";
+import { checkPreconditions, contentRange, parseRanges } from "../conditional.ts";
+import type { ApiRequest } from "../request.ts";
+
+interface BlobTarget {
+  readonly name: RepositoryName;
+  readonly digest: Digest;
+}
+
+const OCTETS = "application/octet-stream";
+
+/** GET and HEAD of a blob, whole or in ranges (end-2). */
+export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget): Promise<Answer> {
+  const { blobs } = request.registry.repository(name);
+  const etag = `"${digest}"`;
+  const headers = {
+    "Docker-Content-Digest": digest,
+    ETag: etag,
+    "Accept-Ranges": "bytes",
+    "Cache-Control": "max-age=31536000",
+  };
+  const range = request.method === "HEAD" || !rangeApplies(request, etag) ? undefined : request.header("range");
+  const precondition = checkPreconditions(request.header("if-match"), request.header("if-none-match"), etag);
+
+  if (request.method === "GET" && range === undefined && precondition === "proceed") {
+    const blob = (await blobs.get(digest)) ?? unknown(digest);
+    return {
+      status: 200,
+      headers: { ...headers, "Content-Type": OCTETS, "Content-Length": String(blob.size) },
+      body: blob.body,
+    };
+  }
+  const { size } = (await blobs.head(digest)) ?? unknown(digest);
+  if (precondition === "not-modified") return { status: 304, headers, body: null };
+  if (precondition === "failed") return empty(412, headers);
+  const ranges = parseRanges(range, size);
+  if (ranges?.length === 0) return empty(416, { ...headers, "Content-Range": `bytes */${size}` });
+  const [only] = ranges ?? [];
+  if (ranges !== undefined && ranges.length > 1) return await severalRanges(blobs, digest, ranges, size, headers);
+  if (only !== undefined) {
+    const blob = (await blobs.get(digest, only)) ?? unknown(digest);
+    const length = only.end - only.start + 1;
+    return {
+      status: 206,
+      headers: {
+        ...headers,
+        "Content-Type": OCTETS,
+        "Content-Length": String(length),
+        "Content-Range": contentRange(only, size),
+      },
+      body: blob.body,
+    };
+  }
+  const whole = { ...headers, "Content-Type": OCTETS, "Content-Length": String(size) };
+  if (request.method === "HEAD") return { status: 200, headers: whole, body: null };
+  return { status: 200, headers: whole, body: ((await blobs.get(digest)) ?? unknown(digest)).body };
+}
+
+/** DELETE of a blob: takes it out of the repository (end-10). */
+export async function deleteBlob(request: ApiRequest, { name, digest }: BlobTarget): Promise<Answer> {
+  if (!(await request.registry.repository(name).blobs.unlink(digest))) unknown(digest);
+  return empty(202, { "Docker-Content-Digest": digest });
+}
+
+/** If-Range: the range is meant for these bytes only. */
+function rangeApplies(request: ApiRequest, etag: string): boolean {
+  const condition = request.header("if-range");
+  return condition === undefined || condition.trim() === etag;
+}
+
+/** multipart/byteranges: each part is read from the store when its turn comes. */
+async function severalRanges(
+  blobs: BlobStore,
+  digest: Digest,
+  ranges: readonly ByteRange[],
+  size: number,
+  headers: Record<string, string>,
+): Promise<Answer> {
+  const boundary = randomUUID();
+  const heads = ranges.map((range) =>
+    Buffer.from(`\r\n--${boundary}\r\nContent-Type: ${OCTETS}\r\nContent-Range: ${contentRange(range, size)}\r\n\r\n`),
+  );
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`);
+  const length = ranges.reduce(
+    (sum, { start, end }, i) => sum + (heads[i]?.length ?? 0) + end - start + 1,
+    tail.length,
+  );
+  async function* parts(): AsyncGenerator<Uint8Array> {
+    for (const [i, range] of ranges.entries()) {
+      const { body }: StoredObject = (await blobs.get(digest, range)) ?? unknown(digest);
+      yield heads[i] as Uint8Array;
+      if (body instanceof Uint8Array) yield body;
+      else yield* body;
+    }
+    yield tail;
+  }
+  return {
+    status: 206,
+    headers: {
+      ...headers,
+      "Content-Type": `multipart/byteranges; boundary=${boundary}`,
+      "Content-Length": String(length),
+    },
+    body: ReadableStream.from(parts()) as ReadableStream<Uint8Array>,
+  };
+}
+
+function unknown(digest: Digest): never {
+  throw new RegistryError("BLOB_UNKNOWN", "this repository has no such blob", { digest });
+}

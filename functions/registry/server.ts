@@ -1,0 +1,290 @@
+/**
+ * The registry as an HTTP server on Node: what `npm start`, a container and a systemd unit run. A composition root: it puts
+ * the parts together as the configuration says, and holds no rules of the registry.
+ */
+import { readFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { anonymousAuthenticator, type Authenticator } from "../../shared/auth/authenticator.ts";
+import { allowAll } from "../../shared/auth/authorizer.ts";
+import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
+import type { Config, HttpConfig, TlsConfig } from "../../shared/config/config.ts";
+import { limits } from "../../shared/oci/limits.ts";
+import { Registry } from "../../shared/registry/registry.ts";
+import type { StorageDriver } from "../../shared/storage/driver.ts";
+import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
+import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
+import { MemoryDriver } from "../../shared/storage/memory.ts";
+import { observed } from "../../shared/storage/observed.ts";
+import { logAccess } from "../../shared/telemetry/access-log.ts";
+import { startHealth, type Health } from "../../shared/telemetry/health.ts";
+import type { Logger } from "../../shared/telemetry/logger.ts";
+import { createMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
+import { createApp, type AppParts, type RequestReport } from "./app.ts";
+import { createDebugServer } from "./debug-server.ts";
+
+/** A running registry. */
+export interface RunningServer {
+  /** Where it listens, as an address that a client can be given. */
+  readonly url: string;
+  /** Stops taking requests, lets those in flight end within the drain time, and frees everything. */
+  close(): Promise<void>;
+}
+
+/** Starts a registry. Throws with a sentence that says what is wrong when it cannot. */
+export async function startServer(config: Config, logger: Logger): Promise<RunningServer> {
+  const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
+  const driver = createDriver(config);
+  const registry = new Registry({
+    driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
+    policy: manifestPolicy(config.validation),
+    now: () => new Date(),
+    tagConcurrency: config.storage.tagConcurrency,
+  });
+  const authenticator = await createAuthenticator(config, logger, metrics);
+  const health = startHealth(healthSettings(config.health), {
+    probeStorage: async () => void (await driver.list("", { delimiter: "/", limit: 1 })),
+    onChange: (check, failure) => {
+      if (failure === undefined) logger.info("health check passes again", { check });
+      else logger.error("health check fails", { check, reason: failure });
+    },
+  });
+  const stopPurging = startPurging(config, registry, driver, logger);
+  const app = createApp(appParts(config, { registry, authenticator, health, metrics, logger }));
+
+  const listener = getRequestListener(
+    (request, { incoming }) => {
+      metrics.requestStarted();
+      return app.fetch(request, {
+        url: incoming.url,
+        headers: incoming.headers,
+        body: incoming,
+        remoteAddress: incoming.socket.remoteAddress,
+        httpVersion: incoming.httpVersion,
+      });
+    },
+    { hostname: "localhost" },
+  );
+  const server = await createHttpServer(config.http, listener);
+  const debug = config.http.debug === undefined ? undefined : createDebugServer(config.http.debug, health, metrics);
+  await listen(server, config.http.listen);
+  if (debug !== undefined && config.http.debug !== undefined) await listen(debug, config.http.debug.listen);
+
+  return {
+    url: urlOf(server, config.http),
+    close: async () => {
+      stopPurging();
+      await drain(server, config.http.drainTimeoutMs);
+      if (debug !== undefined) await drain(debug, 0);
+      health.close();
+      if (authenticator instanceof HtpasswdAuthenticator) await authenticator.close();
+    },
+  };
+}
+
+function createDriver({ storage }: Config): StorageDriver {
+  switch (storage.driver.kind) {
+    case "filesystem":
+      return new FilesystemDriver(
+        storage.driver.rootDirectory,
+        new MemoryBudget(limits.bodyMemoryBytes, limits.memoryWaitMs),
+      );
+    case "inmemory":
+      return new MemoryDriver();
+  }
+}
+
+async function createAuthenticator({ auth }: Config, logger: Logger, metrics: Metrics): Promise<Authenticator> {
+  switch (auth.kind) {
+    case "none":
+      return anonymousAuthenticator;
+    case "htpasswd": {
+      const authenticator = await HtpasswdAuthenticator.create({
+        path: auth.path,
+        realm: auth.realm,
+        logError: (message, fields) => logger.error(message, fields),
+      });
+      metrics.bcryptSource(() => authenticator.counters);
+      return authenticator;
+    }
+  }
+}
+
+function manifestPolicy({
+  allowSparseManifests,
+  allowSparseIndexes,
+  urls,
+}: Config["validation"]): ConstructorParameters<typeof Registry>[0]["policy"] {
+  const compile = (sources: readonly string[]): RegExp[] => sources.map((source) => new RegExp(source, "u"));
+  const [allow, deny] = [compile(urls.allow), compile(urls.deny)];
+  return {
+    allowSparse: allowSparseManifests,
+    allowSparseIndexes: allowSparseIndexes || allowSparseManifests,
+    urlAllowed: (url) => {
+      if (!urls.checked) return true;
+      if (!/^https?:\/\/[^#]+$/.test(url) || deny.some((pattern) => pattern.test(url))) return false;
+      return allow.length === 0 ? deny.length > 0 : allow.some((pattern) => pattern.test(url));
+    },
+  };
+}
+
+function healthSettings(health: Config["health"]): Parameters<typeof startHealth>[0] {
+  return {
+    storage: health.storage,
+    file: health.file.map(({ file, intervalMs }) => ({ path: file, intervalMs })),
+    http: health.http,
+    tcp: health.tcp.map((check) => ({ ...check, addr: `${check.host}:${check.port}` })),
+  };
+}
+
+interface Parts {
+  readonly registry: Registry;
+  readonly authenticator: Authenticator;
+  readonly health: Health;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+function appParts(config: Config, { registry, authenticator, health, metrics, logger }: Parts): AppParts {
+  const { http, storage, catalog, log } = config;
+  return {
+    registry,
+    authenticator,
+    authorizer: allowAll,
+    clock: () => performance.now(),
+    settings: {
+      prefix: http.prefix,
+      ...(http.baseUrl === undefined ? {} : { baseUrl: http.baseUrl }),
+      headers: http.headers,
+      deleteEnabled: storage.deleteEnabled,
+      readOnly: storage.readOnly,
+      catalogMaxEntries: catalog.maxEntries,
+    },
+    unavailable: () => {
+      const failing = Object.keys(health.status());
+      return failing.length === 0 ? undefined : `the registry is out of service: ${failing.join(", ")}`;
+    },
+    onRequest: (report) => {
+      metrics.requestEnded({
+        method: report.method,
+        route: report.kind,
+        status: report.status,
+        durationSeconds: report.durationMs / 1000,
+      });
+      if (log.accessLog) logAccess(logger, accessEntry(report));
+    },
+    onFault: (error, requestId) => logger.error("request failed", { "http.request.id": requestId, err: error }),
+  };
+}
+
+function accessEntry({ header, host, principal, ...report }: RequestReport): Parameters<typeof logAccess>[1] {
+  const forwarded = header("x-forwarded-for")?.split(",")[0]?.trim();
+  return {
+    ...report,
+    host: header("host"),
+    remoteAddress: forwarded === undefined || forwarded === "" ? host.remoteAddress : forwarded,
+    userAgent: header("user-agent"),
+    user: principal.kind === "user" ? principal.name : undefined,
+    proto: host.httpVersion === undefined ? undefined : `HTTP/${host.httpVersion}`,
+  };
+}
+
+/** Removes abandoned uploads, and what killed processes left behind, at start and from time to time. Gives what stops it. */
+function startPurging({ storage }: Config, registry: Registry, driver: StorageDriver, logger: Logger): () => void {
+  const { enabled, ageMs, intervalMs, dryRun } = storage.uploadPurging;
+  if (!enabled || storage.readOnly) return () => undefined;
+  const purge = async (): Promise<void> => {
+    try {
+      if (driver instanceof FilesystemDriver && !dryRun) await driver.removeLeftovers(ageMs);
+      const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
+      if (sessions.length > 0) logger.info("purged abandoned uploads", { sessions: sessions.length, bytes, dryRun });
+    } catch (error) {
+      logger.error("purging abandoned uploads failed", { err: error });
+    }
+  };
+  const first = setTimeout(() => void purge(), Math.min(intervalMs, limits.firstPurgeMs)).unref();
+  const timer = setInterval(() => void purge(), intervalMs).unref();
+  return () => {
+    clearTimeout(first);
+    clearInterval(timer);
+  };
+}
+
+async function createHttpServer(http: HttpConfig, listener: ReturnType<typeof getRequestListener>): Promise<Server> {
+  const onRequest = (...[incoming, outgoing]: Parameters<typeof listener>): void => void listener(incoming, outgoing);
+  const options = { requestTimeout: 0, headersTimeout: limits.headersMs, keepAliveTimeout: limits.keepAliveMs };
+  const server =
+    http.tls === undefined
+      ? createServer(options, onRequest)
+      : createTlsServer({ ...options, ...(await tlsOptions(http.tls)) }, onRequest);
+  server.setTimeout(limits.silenceMs);
+  server.on("clientError", answerMalformed);
+  return server;
+}
+
+/** What the HTTP parser refuses never reaches the app; it gets an error in the API's form all the same. */
+function answerMalformed(error: Error & { code?: string }, socket: import("node:stream").Duplex): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const [status, message] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? ["431 Request Header Fields Too Large", "the request's headers are too large"]
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? ["408 Request Timeout", "the request did not arrive in time"]
+        : ["400 Bad Request", "the request is not well-formed HTTP/1.1"];
+  const body = JSON.stringify({ errors: [{ code: "UNSUPPORTED", message }] });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+async function tlsOptions(tls: TlsConfig): Promise<TlsOptions> {
+  const asksForCertificate = tls.clientAuth !== "none";
+  return {
+    cert: await readFile(tls.certificate),
+    key: await readFile(tls.key),
+    minVersion: tls.minimumVersion,
+    requestCert: asksForCertificate,
+    rejectUnauthorized: tls.clientAuth === "require-and-verify-client-cert",
+    ...(tls.clientCAs.length === 0
+      ? {}
+      : { ca: await Promise.all(tls.clientCAs.map(async (file) => await readFile(file))) }),
+    ...(tls.cipherSuites === undefined ? {} : { ciphers: tls.cipherSuites.join(":") }),
+  };
+}
+
+async function listen(server: Server, address: HttpConfig["listen"]): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    const listening = (): void => {
+      server.off("error", reject);
+      resolve();
+    };
+    if (address.kind === "unix") server.listen(address.path, listening);
+    else if (address.host === "") server.listen(address.port, listening);
+    else server.listen(address.port, address.host, listening);
+  });
+}
+
+function urlOf(server: Server, { listen: address, tls, prefix }: HttpConfig): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  const { port } = server.address() as AddressInfo;
+  const host = address.host === "" || address.host === "0.0.0.0" || address.host === "::" ? "localhost" : address.host;
+  return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}${prefix}`;
+}
+
+/** Idle connections go at once, requests in flight get `timeoutMs` to end. */
+async function drain(server: Server, timeoutMs: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,33 @@
+/** Every number that bounds something, in one place. Sizes in bytes, times in milliseconds. */
+export const limits = {
+  /** Largest manifest. The specification asks for 4 MiB at least; clients refuse larger ones. */
+  manifestBytes: 4 * 1024 * 1024,
+  /** How deep the JSON of a manifest may nest. */
+  manifestDepth: 100,
+  /** References of one manifest that are looked up at a time. */
+  manifestChecks: 16,
+  /** Longest repository name, as Docker and distribution have it. */
+  repositoryName: 255,
+  /** Tags that one manifest push may name (specification: at least 10). */
+  tagsPerPush: 100,
+  /** Entries in one page of tags or referrers when the client names no number. */
+  pageEntries: 10_000,
+  /** A page of referrers ends before this size, so that every client can read it. */
+  referrersPageBytes: 3 * 1024 * 1024,
+  /** A link holds one digest: the longest is 135 bytes. */
+  linkBytes: 512,
+  /** Length of a request's path and query. */
+  urlBytes: 8 * 1024,
+  /** Memory for the bodies of all uploads in flight together. */
+  bodyMemoryBytes: 64 * 1024 * 1024,
+  /** A client must send its headers within this time. */
+  headersMs: 30_000,
+  /** An idle connection is kept open for this long; longer than proxies keep theirs. */
+  keepAliveMs: 75_000,
+  /** A connection on which nothing moves for this long is closed. */
+  silenceMs: 300_000,
+  /** The first look for abandoned uploads after the start. */
+  firstPurgeMs: 60_000,
+  /** How long a write waits for memory before it is answered with 429. */
+  memoryWaitMs: 20_000,
+} as const;

@@ -1,0 +1,38 @@
+import { isComponent } from "../oci/reference.ts";
+import { listChildren, type StorageDriver } from "../storage/driver.ts";
+import { layout } from "./layout.ts";
+import type { NamePage, PageRequest } from "./page.ts";
+
+/**
+ * Names of repositories in lexical order. A repository exists where something lies under `_manifests/`.
+ *
+ * Reads one folder at a time and only those that can hold a wanted name. Every name below `a/` begins with `a/`, and no
+ * other name lies between them, so taking `a` and `a/` as two entries of their folder and sorting all entries gives the
+ * order of whole names: a, a-b, a/b.
+ */
+export async function listRepositories(driver: StorageDriver, page: PageRequest): Promise<NamePage> {
+  const names: string[] = [];
+  for await (const name of walk(driver, "", page.last ?? "")) {
+    if (names.length === page.limit) return { names, more: true };
+    names.push(name);
+  }
+  return { names, more: false };
+}
+
+async function* walk(driver: StorageDriver, parent: string, last: string): AsyncGenerator<string> {
+  const children = await listChildren(driver, layout.repositories + parent);
+  const entries = children.filter(isComponent).flatMap((name) => [parent + name, `${parent}${name}/`]);
+  for (const entry of entries.sort()) {
+    if (entry.endsWith("/")) {
+      if (entry > last || last.startsWith(entry)) yield* walk(driver, entry, last);
+    } else if (entry > last && (await isRepository(driver, entry))) yield entry;
+  }
+}
+
+async function isRepository(driver: StorageDriver, name: string): Promise<boolean> {
+  const { objects, prefixes } = await driver.list(`${layout.repository(name)}_manifests/`, {
+    delimiter: "/",
+    limit: 1,
+  });
+  return objects.length + prefixes.length > 0;
+}

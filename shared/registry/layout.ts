@@ -1,0 +1,55 @@
+/**
+ * Where everything lies: the keys of the CNCF distribution registry (registry:2 and registry:3), byte for byte. The only
+ * place that makes keys.
+ *
+ *     docker/registry/v2/
+ *       blobs/<algorithm>/<hex[0:2]>/<hex>/data                                  the bytes of layers, configs and manifests
+ *       repositories/<name>/
+ *         _layers/<algorithm>/<hex>/link                                         this blob belongs to the repository
+ *         _manifests/revisions/<algorithm>/<hex>/link                            this manifest belongs to the repository
+ *         _manifests/tags/<tag>/current/link                                     what the tag names
+ *         _manifests/tags/<tag>/index/<algorithm>/<hex>/link                     what it has ever named
+ *         _uploads/<uuid>/startedat                                              an upload session
+ *         _uploads/<uuid>/{state,<uuid>}                                         ours: its state and its bytes
+ *         _referrers/<algorithm>/<hex>/<algorithm>/<hex>/link                    ours: subject, then who refers to it
+ *
+ * A link holds a digest and nothing else. What is ours lies only where distribution never looks, or where it would delete
+ * the whole folder with the session; see docs/storage-layout.md.
+ *
+ * @see https://github.com/distribution/distribution/blob/v3.1.1/registry/storage/paths.go
+ */
+import { algorithmOf, hexOf, type Digest } from "../oci/digest.ts";
+import type { RepositoryName, Tag } from "../oci/reference.ts";
+
+const ROOT = "docker/registry/v2/";
+
+export const layout = {
+  repositories: `${ROOT}repositories/`,
+
+  blob: (digest: Digest) => `${ROOT}blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}/data`,
+
+  repository: (name: string) => `${ROOT}repositories/${name}/`,
+  layerLink: (name: RepositoryName, digest: Digest) => `${ROOT}repositories/${name}/_layers/${pathOf(digest)}/link`,
+  revisionLink: (name: RepositoryName, digest: Digest) =>
+    `${ROOT}repositories/${name}/_manifests/revisions/${pathOf(digest)}/link`,
+
+  manifests: (name: RepositoryName) => `${ROOT}repositories/${name}/_manifests/`,
+  tags: (name: RepositoryName) => `${ROOT}repositories/${name}/_manifests/tags/`,
+  tag: (name: RepositoryName, tag: Tag) => `${ROOT}repositories/${name}/_manifests/tags/${tag}/`,
+  tagLink: (name: RepositoryName, tag: Tag) => `${ROOT}repositories/${name}/_manifests/tags/${tag}/current/link`,
+  tagHistoryLink: (name: RepositoryName, tag: Tag, digest: Digest) =>
+    `${ROOT}repositories/${name}/_manifests/tags/${tag}/index/${pathOf(digest)}/link`,
+
+  uploads: (name: string) => `${ROOT}repositories/${name}/_uploads/`,
+  upload: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/`,
+  uploadStart: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/startedat`,
+  uploadState: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/state`,
+
+  referrers: (name: RepositoryName, subject: Digest) => `${ROOT}repositories/${name}/_referrers/${pathOf(subject)}/`,
+  referrerLink: (name: RepositoryName, subject: Digest, referrer: Digest) =>
+    `${ROOT}repositories/${name}/_referrers/${pathOf(subject)}/${pathOf(referrer)}/link`,
+} as const;
+
+function pathOf(digest: Digest): string {
+  return `${algorithmOf(digest)}/${hexOf(digest)}`;
+}

@@ -1,0 +1,202 @@
+import type { Descriptor } from "../oci/descriptor.ts";
+import { algorithmOf, CANONICAL_ALGORITHM, hexOf, type Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { digestOf } from "../oci/hasher.ts";
+import { limits } from "../oci/limits.ts";
+import { parseManifest, readStoredManifest, storedMediaType, type Manifest } from "../oci/manifest.ts";
+import { tagFrom, type Reference, type RepositoryName, type Tag } from "../oci/reference.ts";
+import type { StorageDriver } from "../storage/driver.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { mapLimit } from "./concurrency.ts";
+import { layout } from "./layout.ts";
+import { readLink, writeLink } from "./link.ts";
+import type { ReferrerIndex } from "./referrer-index.ts";
+import type { TagStore } from "./tag-store.ts";
+
+/** Which manifests a registry takes. */
+export interface ManifestPolicy {
+  /** Take manifests whose blobs or children are missing. Without it a manifest is complete when it is accepted. */
+  readonly allowSparse: boolean;
+  /** Take indexes whose children are missing. */
+  readonly allowSparseIndexes: boolean;
+  /** May a layer say that it can be fetched from this URL? */
+  readonly urlAllowed: (url: string) => boolean;
+}
+
+/** A manifest as it is served. */
+export interface StoredManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What came of a push. */
+export interface PushedManifest {
+  readonly digest: Digest;
+  readonly subject: Digest | undefined;
+}
+
+/** The manifests of one repository. Their bytes are kept and given back exactly as they came. */
+export class ManifestStore {
+  readonly #driver: StorageDriver;
+  readonly #name: RepositoryName;
+  readonly #blobs: BlobStore;
+  readonly #tags: TagStore;
+  readonly #referrers: ReferrerIndex;
+  readonly #policy: ManifestPolicy;
+
+  constructor(
+    driver: StorageDriver,
+    name: RepositoryName,
+    parts: { blobs: BlobStore; tags: TagStore; referrers: ReferrerIndex },
+    policy: ManifestPolicy,
+  ) {
+    this.#driver = driver;
+    this.#name = name;
+    this.#blobs = parts.blobs;
+    this.#tags = parts.tags;
+    this.#referrers = parts.referrers;
+    this.#policy = policy;
+  }
+
+  /** The manifest that a tag or digest names, or undefined. */
+  async get(reference: Reference): Promise<StoredManifest | undefined> {
+    const digest = reference.kind === "digest" ? reference.digest : await this.#tags.resolve(reference.tag);
+    if (digest === undefined) return undefined;
+    const bytes = await this.#bytes(digest);
+    return bytes === undefined ? undefined : { digest, mediaType: storedMediaType(bytes), bytes };
+  }
+
+  /**
+   * Takes a manifest under a tag, or under its digest with any number of tags.
+   * Throws MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN (missing references), DIGEST_INVALID (the bytes are not the digest's).
+   *
+   * Content before names: the bytes, then the revision that makes them a manifest of this repository, then the referrer
+   * entry, then the tags. A push that dies in between leaves nothing that a client can see and not use.
+   */
+  async put(
+    reference: Reference,
+    tags: readonly Tag[],
+    bytes: Uint8Array,
+    contentType?: string,
+  ): Promise<PushedManifest> {
+    const algorithm = reference.kind === "digest" ? algorithmOf(reference.digest) : CANONICAL_ALGORITHM;
+    const digest = digestOf(algorithm, bytes);
+    if (reference.kind === "digest" && digest !== reference.digest) {
+      throw new RegistryError("DIGEST_INVALID", "the manifest has another digest than the one it is pushed by", {
+        expected: reference.digest,
+        actual: digest,
+      });
+    }
+    const manifest = parseManifest(bytes, contentType);
+    await this.#checkReferences(manifest);
+
+    const blob = layout.blob(digest);
+    if ((await this.#driver.head(blob))?.size !== bytes.byteLength) await this.#driver.put(blob, bytes);
+    await writeLink(this.#driver, layout.revisionLink(this.#name, digest), digest);
+    const subject = manifest.subject?.digest;
+    if (subject !== undefined) await this.#referrers.add(subject, digest);
+    const wanted = new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags);
+    await mapLimit([...wanted], limits.manifestChecks, async (tag) => await this.#tags.set(tag, digest));
+    return { digest, subject };
+  }
+
+  /**
+   * Removes a manifest and the tags that name it; its bytes stay until garbage collection. False if it was not there.
+   * Names before content: the tags go first, so that at no time a tag leads nowhere.
+   */
+  async delete(digest: Digest): Promise<boolean> {
+    const link = layout.revisionLink(this.#name, digest);
+    if ((await this.#driver.head(link)) === undefined) return false;
+    const bytes = await this.#bytes(digest);
+    for (const tag of await this.#tags.naming(digest)) await this.#tags.delete(tag);
+    await this.#driver.delete(link);
+    const subject = bytes === undefined ? undefined : readStoredManifest(bytes)?.subject?.digest;
+    if (subject !== undefined) await this.#referrers.remove(subject, digest);
+    return true;
+  }
+
+  /**
+   * The manifests of this repository that have `subject`, in order of their digests: those of our own index, and those that
+   * clients listed under the fallback tag `<algorithm>-<hex>` while another registry served this storage. What the manifest
+   * itself says decides; entries whose manifest is gone are left out.
+   * @see https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#enabling-the-referrers-api
+   */
+  async referrersOf(subject: Digest): Promise<Descriptor[]> {
+    const [indexed, fallback] = await Promise.all([this.#referrers.list(subject), this.#fallbackReferrers(subject)]);
+    const candidates = [...new Set([...indexed, ...fallback])].sort();
+    const found = await mapLimit(candidates, limits.manifestChecks, async (digest) => {
+      const bytes = await this.#bytes(digest);
+      const manifest = bytes === undefined ? undefined : readStoredManifest(bytes);
+      if (bytes === undefined || manifest?.subject?.digest !== subject) return undefined;
+      const { mediaType, artifactType, annotations } = manifest;
+      return {
+        mediaType,
+        digest,
+        size: bytes.byteLength,
+        ...(artifactType === undefined ? {} : { artifactType }),
+        ...(annotations === undefined ? {} : { annotations }),
+      };
+    });
+    return found.filter((descriptor) => descriptor !== undefined);
+  }
+
+  async #fallbackReferrers(subject: Digest): Promise<Digest[]> {
+    // The tag schema cuts the encoded part to 64 characters, so that a tag always has room for it.
+    const tag = tagFrom(`${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}`);
+    const index = tag === undefined ? undefined : await this.get({ kind: "tag", tag });
+    const manifest = index === undefined ? undefined : readStoredManifest(index.bytes);
+    return manifest?.manifests.map((child) => child.digest) ?? [];
+  }
+
+  /** The bytes of a manifest of this repository. Link and bytes are asked for at once: nearly always both are wanted. */
+  async #bytes(digest: Digest): Promise<Uint8Array | undefined> {
+    const [stored, bytes] = await Promise.all([
+      readLink(this.#driver, layout.revisionLink(this.#name, digest)),
+      this.#driver.read(layout.blob(digest), limits.manifestBytes),
+    ]);
+    if (stored === undefined) return undefined;
+    if (stored === digest) return bytes;
+    return await this.#driver.read(layout.blob(stored), limits.manifestBytes);
+  }
+
+  async #checkReferences({ blobs, manifests, urls }: Manifest): Promise<void> {
+    const refused = urls.find((url) => !this.#policy.urlAllowed(url));
+    if (refused !== undefined) {
+      throw new RegistryError("MANIFEST_INVALID", "a layer names a URL that this registry does not allow", {
+        url: refused,
+      });
+    }
+    const lacking = async (wanted: readonly Descriptor[], sizeOf: (digest: Digest) => Promise<number | undefined>) => {
+      const sizes = await mapLimit(wanted, limits.manifestChecks, async ({ digest }) => await sizeOf(digest));
+      const liar = wanted.find(({ size }, index) => sizes[index] !== undefined && sizes[index] !== size);
+      if (liar !== undefined) {
+        throw new RegistryError(
+          "MANIFEST_INVALID",
+          `the manifest says that ${liar.digest} has ${liar.size} bytes; it has not`,
+        );
+      }
+      return wanted.filter((_, index) => sizes[index] === undefined);
+    };
+    const missing = [
+      ...(await lacking(blobs, async (digest) => (await this.#blobs.head(digest))?.size)).filter(
+        () => !this.#policy.allowSparse,
+      ),
+      ...(await lacking(manifests, async (digest) => await this.#size(digest))).filter(
+        () => !this.#policy.allowSparseIndexes,
+      ),
+    ];
+    if (missing.length === 0) return;
+    throw new RegistryError(
+      "MANIFEST_BLOB_UNKNOWN",
+      `this repository lacks ${missing.length} of the manifest's references; push them first`,
+      missing.slice(0, 20).map(({ digest, mediaType }) => ({ digest, mediaType })),
+    );
+  }
+
+  /** Size of a manifest of this repository. */
+  async #size(digest: Digest): Promise<number | undefined> {
+    const stored = await readLink(this.#driver, layout.revisionLink(this.#name, digest));
+    return stored === undefined ? undefined : (await this.#driver.head(layout.blob(stored)))?.size;
+  }
+}

@@ -1,0 +1,69 @@
+import type { RepositoryName } from "../oci/reference.ts";
+import type { StorageDriver } from "../storage/driver.ts";
+import { BlobStore } from "./blob-store.ts";
+import { listRepositories } from "./catalog.ts";
+import { layout } from "./layout.ts";
+import { ManifestStore, type ManifestPolicy } from "./manifest-store.ts";
+import type { NamePage, PageRequest } from "./page.ts";
+import { ReferrerIndex } from "./referrer-index.ts";
+import { TagStore } from "./tag-store.ts";
+import { purgeUploads, type PurgeReport } from "./upload-purge.ts";
+import { UploadStore } from "./upload-store.ts";
+
+/** What a registry is made of. */
+export interface RegistryParts {
+  readonly driver: StorageDriver;
+  readonly policy: ManifestPolicy;
+  readonly now: () => Date;
+  /** Tags that are read at a time where all have to be. Default 8. */
+  readonly tagConcurrency?: number;
+}
+
+/** One repository: what it holds, by kind. */
+export interface Repository {
+  readonly name: RepositoryName;
+  readonly blobs: BlobStore;
+  readonly uploads: UploadStore;
+  readonly manifests: ManifestStore;
+  readonly tags: TagStore;
+  /** Has anything ever been tagged or pushed here? */
+  exists(): Promise<boolean>;
+}
+
+/** A registry over a storage driver. Holds no state of its own: any number of processes may serve one storage. */
+export class Registry {
+  readonly #parts: RegistryParts;
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts;
+  }
+
+  /** The repository of this name, whether it exists or not. Costs nothing. */
+  repository(name: RepositoryName): Repository {
+    const { driver, policy, now, tagConcurrency = 8 } = this.#parts;
+    const blobs = new BlobStore(driver, name);
+    const tags = new TagStore(driver, name, tagConcurrency);
+    const referrers = new ReferrerIndex(driver, name);
+    return {
+      name,
+      blobs,
+      tags,
+      uploads: new UploadStore(driver, name, blobs, now),
+      manifests: new ManifestStore(driver, name, { blobs, tags, referrers }, policy),
+      exists: async () => {
+        const { objects, prefixes } = await driver.list(layout.manifests(name), { delimiter: "/", limit: 1 });
+        return objects.length + prefixes.length > 0;
+      },
+    };
+  }
+
+  /** Names of repositories in lexical order. */
+  async repositories(page: PageRequest): Promise<NamePage> {
+    return await listRepositories(this.#parts.driver, page);
+  }
+
+  /** Removes upload sessions in which nothing was written for `ageMs`. */
+  async purgeUploads(options: { ageMs: number; dryRun: boolean }): Promise<PurgeReport> {
+    return await purgeUploads(this.#parts.driver, this.#parts.now, options);
+  }
+}

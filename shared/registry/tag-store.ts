@@ -1,0 +1,64 @@
+import type { Digest } from "../oci/digest.ts";
+import { tagFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
+import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts";
+import { mapLimit } from "./concurrency.ts";
+import { layout } from "./layout.ts";
+import { readLink, writeLink } from "./link.ts";
+import { firstPage, type NamePage, type PageRequest } from "./page.ts";
+
+/** The tags of one repository. */
+export class TagStore {
+  readonly #driver: StorageDriver;
+  readonly #name: RepositoryName;
+  readonly #concurrency: number;
+
+  /** `concurrency`: tags that are read at a time where all have to be. */
+  constructor(driver: StorageDriver, name: RepositoryName, concurrency: number) {
+    this.#driver = driver;
+    this.#name = name;
+    this.#concurrency = concurrency;
+  }
+
+  /** The manifest that a tag names, or undefined. */
+  async resolve(tag: Tag): Promise<Digest | undefined> {
+    return await readLink(this.#driver, layout.tagLink(this.#name, tag));
+  }
+
+  /**
+   * Makes a tag name a manifest, which must be stored. The link that is read is written before the one that records history:
+   * a push that dies in between leaves a tag that works, never a listed tag that leads nowhere.
+   */
+  async set(tag: Tag, digest: Digest): Promise<void> {
+    await writeLink(this.#driver, layout.tagLink(this.#name, tag), digest);
+    await writeLink(this.#driver, layout.tagHistoryLink(this.#name, tag, digest), digest);
+  }
+
+  /** Removes a tag and its history. False if there was none. */
+  async delete(tag: Tag): Promise<boolean> {
+    const link = layout.tagLink(this.#name, tag);
+    const history: string[] = [];
+    for await (const { key } of listKeys(this.#driver, layout.tag(this.#name, tag))) {
+      if (key !== link) history.push(key);
+    }
+    const existed = (await this.#driver.head(link)) !== undefined;
+    await this.#driver.delete(link); // first: from here on the tag leads nowhere
+    await this.#driver.deleteMany(history);
+    return existed || history.length > 0;
+  }
+
+  /** Tags in lexical order. The store's own order is of no use: it has `a-b/` before `a/`. */
+  async list(page: PageRequest): Promise<NamePage> {
+    return firstPage(await this.#all(), page);
+  }
+
+  /** The tags that name this manifest: a read of every tag. */
+  async naming(digest: Digest): Promise<Tag[]> {
+    const tags = (await this.#all()).map(tagFrom).filter((tag) => tag !== undefined);
+    const named = await mapLimit(tags, this.#concurrency, async (tag) => await this.resolve(tag));
+    return tags.filter((_, index) => named[index] === digest);
+  }
+
+  async #all(): Promise<string[]> {
+    return await listChildren(this.#driver, layout.tags(this.#name));
+  }
+}

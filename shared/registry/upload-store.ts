@@ -1,0 +1,290 @@
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { algorithmOf, CANONICAL_ALGORITHM, digestFrom, type Digest, type DigestAlgorithm } from "../oci/digest.ts";
+import { RangeMismatchError, RegistryError } from "../oci/error.ts";
+import { HashedBody, nativeHasher, resumableHasher, resumeHasher, type Hasher } from "../oci/hasher.ts";
+import type { RepositoryName } from "../oci/reference.ts";
+import {
+  bytesOf,
+  PreconditionFailedError,
+  type Draft,
+  type PutCondition,
+  type StorageDriver,
+} from "../storage/driver.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { layout } from "./layout.ts";
+
+/** A request's body. It can be read once. */
+export type Body = AsyncIterable<Uint8Array>;
+
+/** What a client says about the bytes that it appends. */
+export interface Chunk {
+  readonly body: Body;
+  /** From Content-Range: the position of the first and the last byte. */
+  readonly range?: { readonly start: number; readonly end: number };
+}
+
+/**
+ * The published state of a session: a draft with all acknowledged bytes, and what is known of their hash. After the first
+ * append that is the digest itself, made by the fast native hash, since nearly every push is one append; from the second
+ * on it is a state that the next append resumes.
+ */
+const sessionState = z.object({
+  algorithm: z.enum(["sha256", "sha512"]),
+  draft: z.looseObject({ size: z.number().int().nonnegative() }),
+  digest: z.string().optional(),
+  hashState: z.string().optional(),
+});
+
+type SessionState = Omit<z.infer<typeof sessionState>, "draft"> & { readonly draft: Draft };
+
+interface Session {
+  readonly state: SessionState;
+  /** Holds while nobody else has published a state since. */
+  readonly unchanged: PutCondition;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/**
+ * Upload sessions of one repository. All of a session is in storage, so it survives a restart and any process can go on
+ * with it.
+ *
+ * Each append writes bytes of its own and then publishes a new state by compare-and-swap: of two appends at one offset
+ * exactly one is acknowledged, and the other can never touch acknowledged bytes. A body that breaks off, or a process that
+ * dies, leaves the session as it was before that append.
+ *
+ * A commit makes the blob visible only when size and digest hold, in an order in which a crash at any point is mended by
+ * the client's retry: bytes under their digest, then the link, then the end of the session.
+ */
+export class UploadStore {
+  readonly #driver: StorageDriver;
+  readonly #name: RepositoryName;
+  readonly #blobs: BlobStore;
+  readonly #now: () => Date;
+
+  constructor(driver: StorageDriver, name: RepositoryName, blobs: BlobStore, now: () => Date) {
+    this.#driver = driver;
+    this.#name = name;
+    this.#blobs = blobs;
+    this.#now = now;
+  }
+
+  /** Starts a session; gives its id. `algorithm` is what the client means to commit with. */
+  async start(algorithm: DigestAlgorithm = CANONICAL_ALGORITHM): Promise<string> {
+    const id = randomUUID();
+    const startedAt = this.#now()
+      .toISOString()
+      .replace(/\.\d+Z$/, "Z");
+    await this.#driver.put(layout.uploadStart(this.#name, id), Buffer.from(startedAt));
+    // A session without a state is an empty one with the canonical algorithm: the usual start is one write.
+    if (algorithm !== CANONICAL_ALGORITHM) {
+      await this.#publishState(id, this.#emptyState(id, algorithm), { ifNoneMatch: "*" });
+    }
+    return id;
+  }
+
+  /** Bytes that a session holds. Throws BLOB_UPLOAD_UNKNOWN. */
+  async size(id: string): Promise<number> {
+    return (await this.#open(id)).state.draft.size;
+  }
+
+  /**
+   * Appends to a session, all or nothing; gives its new size. Durable.
+   * Throws BLOB_UPLOAD_UNKNOWN, RangeMismatchError where the chunk does not begin at the session's end or another append was
+   * faster, SIZE_INVALID where the body is not as long as its range.
+   */
+  async append(id: string, chunk: Chunk): Promise<number> {
+    const session = await this.#open(id);
+    const { draft, hasher } = await this.#write(session.state, chunk, true);
+    const { algorithm } = hasher;
+    const state: SessionState = isResumable(hasher)
+      ? { algorithm, draft, hashState: hasher.save() }
+      : { algorithm, draft, digest: hasher.digest() };
+    try {
+      await this.#publishState(id, state, session.unchanged);
+    } catch (error) {
+      await this.#driver.drafts.discard(draft, session.state.draft);
+      if (error instanceof PreconditionFailedError) throw new RangeMismatchError(await this.size(id));
+      throw error;
+    }
+    return draft.size;
+  }
+
+  /**
+   * Ends a session: its bytes, and those of `last` where given, become a blob of the repository if they have this digest.
+   * A retry after a lost answer succeeds again. Throws what `append` throws, and DIGEST_INVALID.
+   */
+  async commit(id: string, digest: Digest, last?: Chunk): Promise<void> {
+    let session: Session;
+    try {
+      session = await this.#open(id);
+    } catch (error) {
+      if (isUnknownUpload(error) && (await this.#wasCommitted(digest, last))) return;
+      throw error;
+    }
+    const { state } = session;
+    const written =
+      last === undefined ? undefined : await this.#write(withAlgorithm(state, algorithmOf(digest)), last, false);
+    const draft = written?.draft ?? state.draft;
+    try {
+      await this.#publish(draft, digest, written?.hasher ?? state);
+    } catch (error) {
+      // The bytes that came with this request go; the session stays as it was, to be tried again.
+      if (written !== undefined) await this.#driver.drafts.discard(draft, state.draft);
+      throw error;
+    }
+    await this.#remove(id, draft);
+  }
+
+  /** Stores a blob that comes in one request with its digest. Throws DIGEST_INVALID. */
+  async put(digest: Digest, body: Body): Promise<void> {
+    const { draft, hasher } = await this.#write(this.#emptyState(randomUUID(), algorithmOf(digest)), { body }, false);
+    try {
+      await this.#publish(draft, digest, hasher);
+    } finally {
+      await this.#driver.drafts.discard(draft);
+    }
+  }
+
+  /** Ends a session without a blob. Throws BLOB_UPLOAD_UNKNOWN. */
+  async cancel(id: string): Promise<void> {
+    const { state } = await this.#open(id);
+    await this.#remove(id, state.draft);
+  }
+
+  /** Writes a chunk after what a state holds, hashing as it goes. `more`: the hash must be able to go on afterwards. */
+  async #write(state: SessionState, { body, range }: Chunk, more: boolean): Promise<{ draft: Draft; hasher: Hasher }> {
+    const before = state.draft.size;
+    if (range !== undefined && range.start !== before) throw new RangeMismatchError(before);
+    const hasher = await this.#hasherFor(state, more && range !== undefined);
+    const hashed = new HashedBody(body, hasher);
+    const draft = await this.#driver.drafts.append(state.draft, hashed);
+    if (range !== undefined && hashed.bytes !== range.end - range.start + 1) {
+      await this.#driver.drafts.discard(draft, state.draft);
+      throw new RegistryError(
+        "SIZE_INVALID",
+        `Content-Range announces ${range.end - range.start + 1} bytes, the body has ${hashed.bytes}`,
+      );
+    }
+    return { draft, hasher };
+  }
+
+  /**
+   * The hasher that has seen what a state holds. `chunked` says that more will follow: then it can be saved. What there is
+   * only a digest of, or a state that this version cannot read, is read once.
+   */
+  async #hasherFor(state: SessionState, chunked: boolean): Promise<Hasher> {
+    const { algorithm, draft, hashState } = state;
+    if (draft.size === 0) return chunked ? await resumableHasher(algorithm) : nativeHasher(algorithm);
+    const resumed = hashState === undefined ? undefined : await resumeHasher(algorithm, hashState);
+    if (resumed !== undefined) return resumed;
+    const fresh = chunked ? await resumableHasher(algorithm) : nativeHasher(algorithm);
+    for await (const chunk of this.#driver.drafts.read(draft)) fresh.update(chunk);
+    return fresh;
+  }
+
+  /** Verifies, then makes the blob visible: bytes first, then the link. */
+  async #publish(draft: Draft, digest: Digest, known: SessionState | Hasher): Promise<void> {
+    const actual = await this.#digestOf(draft, algorithmOf(digest), known);
+    if (actual !== digest) {
+      throw new RegistryError("DIGEST_INVALID", "the uploaded bytes have another digest", { expected: digest, actual });
+    }
+    const key = layout.blob(digest);
+    const isStored = async (): Promise<boolean> => (await this.#driver.head(key))?.size === draft.size;
+    if (!(await isStored())) {
+      try {
+        await this.#driver.drafts.publish(draft, key);
+      } catch (error) {
+        // Of two commits of one session the slower finds its bytes moved away, to where it wanted them.
+        if (!(await isStored())) throw error;
+      }
+    }
+    await this.#blobs.link(digest);
+  }
+
+  /** The digest of a draft, from what is known already where that will do, else by reading it. */
+  async #digestOf(draft: Draft, algorithm: DigestAlgorithm, known: SessionState | Hasher): Promise<Digest> {
+    if (known.algorithm === algorithm) {
+      if ("update" in known) return known.digest();
+      const digest = known.digest === undefined ? undefined : digestFrom(known.digest);
+      if (digest !== undefined) return digest;
+      const resumed = known.hashState === undefined ? undefined : await resumeHasher(algorithm, known.hashState);
+      if (resumed !== undefined) return resumed.digest();
+    }
+    const hasher = nativeHasher(algorithm);
+    for await (const chunk of this.#driver.drafts.read(draft)) hasher.update(chunk);
+    return hasher.digest();
+  }
+
+  /** Was this session committed by a request whose answer got lost? Then the blob is there and the body, if any, is it. */
+  async #wasCommitted(digest: Digest, last: Chunk | undefined): Promise<boolean> {
+    if ((await this.#blobs.head(digest)) === undefined) return false;
+    if (last === undefined) return true;
+    const hasher = nativeHasher(algorithmOf(digest));
+    const body = new HashedBody(last.body, hasher);
+    for await (const chunk of body) void chunk;
+    return body.bytes === 0 || hasher.digest() === digest;
+  }
+
+  async #open(id: string): Promise<Session> {
+    if (!UUID.test(id)) throw unknownUpload(id);
+    const [started, stored] = await Promise.all([
+      this.#driver.head(layout.uploadStart(this.#name, id)),
+      this.#driver.get(layout.uploadState(this.#name, id)),
+    ]);
+    if (started === undefined) {
+      if (stored !== undefined && !(stored.body instanceof Uint8Array)) await stored.body.cancel();
+      throw unknownUpload(id);
+    }
+    if (stored === undefined) {
+      return { state: this.#emptyState(id, CANONICAL_ALGORITHM), unchanged: { ifNoneMatch: "*" } };
+    }
+    const state = sessionState.safeParse(parseJson(await bytesOf(stored)));
+    if (!state.success)
+      throw new RegistryError("BLOB_UPLOAD_INVALID", "the session's state is damaged; start a new upload");
+    return { state: state.data, unchanged: { ifMatch: stored.etag } };
+  }
+
+  #emptyState(id: string, algorithm: DigestAlgorithm): SessionState {
+    return { algorithm, draft: this.#driver.drafts.begin(layout.upload(this.#name, id)) };
+  }
+
+  async #publishState(id: string, state: SessionState, condition: PutCondition): Promise<void> {
+    await this.#driver.put(layout.uploadState(this.#name, id), Buffer.from(JSON.stringify(state)), condition);
+  }
+
+  /** The start goes first: without it there is no session, whatever a crash leaves of the rest to the purge. */
+  async #remove(id: string, draft?: Draft): Promise<void> {
+    await this.#driver.delete(layout.uploadStart(this.#name, id));
+    await this.#driver.delete(layout.uploadState(this.#name, id));
+    if (draft !== undefined) await this.#driver.drafts.discard(draft);
+  }
+}
+
+/** An empty session takes the algorithm of the digest that it is committed with, whatever was announced. */
+function withAlgorithm(state: SessionState, algorithm: DigestAlgorithm): SessionState {
+  return state.draft.size === 0 ? { algorithm, draft: state.draft } : state;
+}
+
+function isResumable(hasher: Hasher): hasher is Hasher & { save(): string } {
+  return "save" in hasher;
+}
+
+function unknownUpload(id: string): RegistryError {
+  return new RegistryError("BLOB_UPLOAD_UNKNOWN", "no such upload session in this repository; start a new one", {
+    id: id.slice(0, 100),
+  });
+}
+
+function isUnknownUpload(error: unknown): boolean {
+  return error instanceof RegistryError && error.code === "BLOB_UPLOAD_UNKNOWN";
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}

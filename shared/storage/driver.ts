@@ -1,0 +1,164 @@
+/**
+ * What the registry asks of storage: a strongly consistent object store. Keys are paths without a leading slash; there are
+ * no directories, no rename and no append. Drivers know nothing of OCI.
+ *
+ * Absence is an answer (`undefined`), and only the store's own word for "no such key" gives it. Everything else that goes
+ * wrong is thrown: a missing bucket or a denied request must never look like a missing key, since a collector that
+ * believed it would sweep everything.
+ */
+
+export interface ObjectInfo {
+  /** In bytes, of the whole object. */
+  readonly size: number;
+  /** Changes with every write of the key. */
+  readonly etag: string;
+  readonly lastModified: Date;
+}
+
+/** Bytes `start` to `end`, both included; an `end` beyond the object's last byte is cut to it. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface StoredObject extends ObjectInfo {
+  /** The bytes asked for: in memory where they are few, else a stream that must be read to its end or cancelled. */
+  readonly body: Uint8Array | ReadableStream<Uint8Array>;
+}
+
+/** At most one of: the key must be absent; the key must be as it was when this etag was read. */
+export type PutCondition = { readonly ifNoneMatch: "*" } | { readonly ifMatch: string };
+
+export interface ListedObject {
+  readonly key: string;
+  readonly size: number;
+  readonly lastModified: Date;
+}
+
+export interface ListOptions {
+  /** With it, keys below the next slash are rolled up into `prefixes`. */
+  readonly delimiter?: "/";
+  /** Only keys and prefixes after this one, in byte order. */
+  readonly startAfter?: string;
+  /** Most entries (keys and prefixes together) in the page; a driver may give fewer. */
+  readonly limit?: number;
+}
+
+/** One page in byte order of keys, in which `a-b/` comes before `a/`. */
+export interface ListPage {
+  readonly objects: readonly ListedObject[];
+  readonly prefixes: readonly string[];
+  /** Where the next page starts after; absent on the last page. */
+  readonly next?: string;
+}
+
+export interface StorageDriver {
+  readonly name: string;
+  head(key: string): Promise<ObjectInfo | undefined>;
+  /** A whole small object. Throws ObjectTooLargeError beyond `limit` bytes. */
+  read(key: string, limit: number): Promise<Uint8Array | undefined>;
+  /** A whole object or a range of it. A range that starts beyond the end gives an empty body. */
+  get(key: string, range?: ByteRange): Promise<StoredObject | undefined>;
+  /** Writes a whole small object: durable, and visible all at once, when it answers. Throws PreconditionFailedError. */
+  put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ readonly etag: string }>;
+  /** Deletes a key; it may be absent. */
+  delete(key: string): Promise<void>;
+  /** Deletes keys; throws the first failure after all were tried. */
+  deleteMany(keys: readonly string[]): Promise<void>;
+  /** `prefix` is empty or ends in a slash. */
+  list(prefix: string, options?: ListOptions): Promise<ListPage>;
+  /** Where large objects are put together. */
+  readonly drafts: DraftStore;
+}
+
+/**
+ * Bytes of a large object before they have their final key. Plain JSON that the caller keeps; what is in it is the
+ * driver's affair. A draft is a value: appending makes a new one and leaves the old one valid, so of two appends to the
+ * same draft either may be kept and the other discarded.
+ */
+export interface Draft {
+  readonly size: number;
+  readonly [field: string]: unknown;
+}
+
+/** Puts large objects together from streams of any length, in memory that does not grow with them. */
+export interface DraftStore {
+  /** An empty draft whose bytes will be kept under `prefix`, which ends in a slash. No request. */
+  begin(prefix: string): Draft;
+  /** Adds a body. All or nothing: if the body fails, what it wrote is removed and the draft stays as it was. Durable. */
+  append(draft: Draft, body: AsyncIterable<Uint8Array>): Promise<Draft>;
+  /** The draft's bytes. Throws if they are gone. */
+  read(draft: Draft): AsyncIterable<Uint8Array>;
+  /** Makes the draft an object, durable and visible all at once, replacing what is there. The draft is used up. */
+  publish(draft: Draft, key: string): Promise<void>;
+  /** Removes the draft's bytes, except those that `keep` holds as well. Idempotent. */
+  discard(draft: Draft, keep?: Draft): Promise<void>;
+}
+
+/** The condition of a put did not hold. */
+export class PreconditionFailedError extends Error {
+  override readonly name = "PreconditionFailedError";
+  constructor(key: string) {
+    super(`precondition failed: ${key}`);
+  }
+}
+
+/** An object that should be small is not. */
+export class ObjectTooLargeError extends Error {
+  override readonly name = "ObjectTooLargeError";
+  constructor(key: string, limit: number) {
+    super(`object is larger than ${limit} bytes: ${key}`);
+  }
+}
+
+/** The store has no room, or may not be written: an operator's matter, told apart so that the client's error can say so. */
+export class StorageFullError extends Error {
+  override readonly name = "StorageFullError";
+}
+
+/** The store or this process has too much to do now; try again after `retryAfterSeconds`. */
+export class OverloadedError extends Error {
+  override readonly name = "OverloadedError";
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** All bytes of an object that is known to be small. */
+export async function bytesOf({ body }: StoredObject): Promise<Uint8Array> {
+  if (body instanceof Uint8Array) return body;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Every page of a listing, one after the other. */
+export async function* listPages(
+  driver: Pick<StorageDriver, "list">,
+  prefix: string,
+  options: ListOptions = {},
+): AsyncGenerator<ListPage> {
+  let startAfter = options.startAfter;
+  for (;;) {
+    const page = await driver.list(prefix, startAfter === undefined ? options : { ...options, startAfter });
+    yield page;
+    if (page.next === undefined) return;
+    startAfter = page.next;
+  }
+}
+
+/** Every key under a prefix. */
+export async function* listKeys(driver: Pick<StorageDriver, "list">, prefix: string): AsyncGenerator<ListedObject> {
+  for await (const page of listPages(driver, prefix)) yield* page.objects;
+}
+
+/** The names one level below a prefix that have keys below them: `a` for `prefix/a/…`. In byte order of `a/`. */
+export async function listChildren(driver: Pick<StorageDriver, "list">, prefix: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const page of listPages(driver, prefix, { delimiter: "/" })) {
+    for (const child of page.prefixes) names.push(child.slice(prefix.length, -1));
+  }
+  return names;
+}

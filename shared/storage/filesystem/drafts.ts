@@ -1,0 +1,120 @@
+import { randomUUID } from "node:crypto";
+import path from "node:path";
+import type { Draft, DraftStore } from "../driver.ts";
+import { checkPrefix } from "../key.ts";
+import type { MemoryBudget } from "../memory-budget.ts";
+import { writeBody } from "./body.ts";
+import {
+  asStorageFault,
+  close,
+  closeQuietly,
+  fsync,
+  moveInto,
+  open,
+  openForWrite,
+  read,
+  remove,
+  syncFolder,
+} from "./files.ts";
+
+/** Each append is a file of its own below the draft's prefix. */
+interface FileDraft extends Draft {
+  readonly prefix: string;
+  readonly segments: readonly string[];
+}
+
+export interface DraftFolder {
+  readonly root: string;
+  /** The file of a key. */
+  pathOf(key: string): string;
+  /** A fresh file that no listing shows. */
+  temporary(): string;
+}
+
+const CONCAT_BYTES = 1024 * 1024;
+
+/**
+ * Drafts as files. The usual draft has one segment, and publishing it is a rename: the bytes are written once, where they
+ * stay. Several segments are joined into one file first.
+ */
+export class FileDrafts implements DraftStore {
+  readonly #folder: DraftFolder;
+  readonly #budget: MemoryBudget;
+
+  constructor(folder: DraftFolder, budget: MemoryBudget) {
+    this.#folder = folder;
+    this.#budget = budget;
+  }
+
+  begin(prefix: string): FileDraft {
+    checkPrefix(prefix);
+    return { size: 0, prefix, segments: [] };
+  }
+
+  async append(draft: Draft, body: AsyncIterable<Uint8Array>): Promise<FileDraft> {
+    const { size, prefix, segments } = draft as FileDraft;
+    const key = `${prefix}${randomUUID()}`;
+    const file = this.#folder.pathOf(key);
+    const written = await this.#writeFile(file, body);
+    if (written === 0) {
+      await remove(file, this.#folder.root);
+      return draft as FileDraft;
+    }
+    await syncFolder(path.dirname(file));
+    return { size: size + written, prefix, segments: [...segments, key] };
+  }
+
+  async *read(draft: Draft): AsyncGenerator<Uint8Array> {
+    for (const key of (draft as FileDraft).segments) {
+      const fd = await open(this.#folder.pathOf(key), "r");
+      try {
+        for (;;) {
+          const { bytesRead, buffer } = await read(fd, Buffer.allocUnsafe(CONCAT_BYTES), 0, CONCAT_BYTES, null);
+          if (bytesRead === 0) break;
+          yield buffer.subarray(0, bytesRead);
+        }
+      } finally {
+        closeQuietly(fd);
+      }
+    }
+  }
+
+  async publish(draft: Draft, key: string): Promise<void> {
+    const { segments } = draft as FileDraft;
+    const target = this.#folder.pathOf(key);
+    const [only] = segments;
+    if (segments.length === 1 && only !== undefined) {
+      const source = this.#folder.pathOf(only);
+      await asStorageFault(async () => await moveInto(source, target));
+      return;
+    }
+    const joined = this.#folder.temporary();
+    await this.#writeFile(joined, this.read(draft));
+    await asStorageFault(async () => await moveInto(joined, target));
+    await this.discard(draft);
+  }
+
+  async discard(draft: Draft, keep?: Draft): Promise<void> {
+    const kept = new Set(keep === undefined ? [] : (keep as FileDraft).segments);
+    for (const key of (draft as FileDraft).segments) {
+      if (!kept.has(key)) await remove(this.#folder.pathOf(key), this.#folder.root);
+    }
+  }
+
+  /** A whole, durable file, or none. */
+  async #writeFile(file: string, body: AsyncIterable<Uint8Array>): Promise<number> {
+    return await asStorageFault(async () => {
+      const fd = await openForWrite(file);
+      let complete = false;
+      try {
+        const written = await writeBody(fd, body, this.#budget);
+        await fsync(fd);
+        complete = true;
+        return written;
+      } finally {
+        await close(fd);
+        if (!complete) await remove(file, this.#folder.root).catch(() => undefined);
+      }
+    });
+  }
+}

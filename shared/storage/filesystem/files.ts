@@ -1,0 +1,157 @@
+/**
+ * The few file operations that the driver is made of, on plain descriptors: FileHandle objects cost more than the calls.
+ * Nothing here blocks the event loop.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { promisify } from "node:util";
+import { OverloadedError, StorageFullError } from "../driver.ts";
+
+export const open = promisify(fs.open);
+export const read = promisify(fs.read);
+export const writev = promisify(fs.writev);
+export const write = promisify(fs.write);
+export const fsync = promisify(fs.fsync);
+export const fdatasync = promisify(fs.fdatasync);
+export const rename = promisify(fs.rename);
+export const link = promisify(fs.link);
+export const unlink = promisify(fs.unlink);
+export const { stat, readdir } = fs.promises;
+const rmdir = promisify(fs.rmdir);
+const mkdir = promisify(fs.mkdir);
+const closeFile = promisify(fs.close);
+const fstatCallback = promisify(fs.fstat);
+
+/** Size and times in nanoseconds: what an etag is made of. */
+export async function fstat(fd: number): Promise<fs.BigIntStats> {
+  return await fstatCallback(fd, { bigint: true });
+}
+
+/** Closes a descriptor that was only read from; nobody needs to wait for that. */
+export function closeQuietly(fd: number): void {
+  fs.close(fd, () => undefined);
+}
+
+export async function close(fd: number): Promise<void> {
+  await closeFile(fd);
+}
+
+/** Is this the file system's word for "there is no such file"? */
+export function isAbsent(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** Runs a write and tells a full or read-only disk, and a process out of descriptors, apart from other faults. */
+export async function asStorageFault<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    switch (codeOf(error)) {
+      case "ENOSPC":
+      case "EDQUOT":
+        throw new StorageFullError("the registry's storage is full", { cause: error });
+      case "EROFS":
+        throw new StorageFullError("the registry's storage is read-only", { cause: error });
+      case "EMFILE":
+      case "ENFILE":
+        throw new OverloadedError("too many open files", 5);
+      default:
+        throw error;
+    }
+  }
+}
+
+/** Opens a new file, making the folders above it. Its name is not durable before `syncFolder`. */
+export async function openForWrite(file: string): Promise<number> {
+  return (await withFolder(file, async () => await open(file, "wx", 0o644))).result;
+}
+
+/** Moves a file to where it becomes visible, and makes that durable, folders included. */
+export async function moveInto(from: string, to: string): Promise<void> {
+  const { topmost } = await withFolder(to, async () => await rename(from, to));
+  await syncFolders(path.dirname(to), topmost);
+}
+
+/** Gives a file a second name that must be free. Throws EEXIST. Durable. */
+export async function linkInto(from: string, to: string): Promise<void> {
+  const { topmost } = await withFolder(to, async () => await link(from, to));
+  await syncFolders(path.dirname(to), topmost);
+}
+
+/** Removes a file and the folders that it leaves empty, up to but not including `root`. Durable. False if it was absent. */
+export async function remove(file: string, root: string): Promise<boolean> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    // EISDIR and EPERM are what unlink says of a folder, which is no object.
+    if (isAbsent(error) || codeOf(error) === "EISDIR") return false;
+    throw error;
+  }
+  await syncFolder(await prune(path.dirname(file), root));
+  return true;
+}
+
+/** Removes empty folders from `folder` upwards; gives the first that stays. */
+export async function prune(folder: string, root: string): Promise<string> {
+  let current = folder;
+  while (current !== root && current.startsWith(root)) {
+    try {
+      await rmdir(current);
+    } catch (error) {
+      if (!isAbsent(error)) return current;
+    }
+    current = path.dirname(current);
+  }
+  return current;
+}
+
+/**
+ * Does what needs the folder of a file, making it where it is missing; once more where a concurrent delete removed it again
+ * because it was still empty. `topmost` is the highest folder that had to be made.
+ */
+async function withFolder<T>(
+  file: string,
+  work: () => Promise<T>,
+): Promise<{ result: T; topmost: string | undefined }> {
+  const folder = path.dirname(file);
+  let topmost: string | undefined;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { result: await work(), topmost };
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT" || attempt > 10) throw error;
+      const made = await mkdir(folder, { recursive: true, mode: 0o755 });
+      if (made !== undefined && (topmost === undefined || made.length < topmost.length)) topmost = made;
+    }
+  }
+}
+
+/** A name is durable when its folder is synced, and a new folder when the one above it is. */
+async function syncFolders(folder: string, topmost: string | undefined): Promise<void> {
+  const last = topmost === undefined ? folder : path.dirname(topmost);
+  for (let current = folder; ; current = path.dirname(current)) {
+    await syncFolder(current);
+    if (current === last) return;
+  }
+}
+
+/** A folder that is gone by now needs no syncing: its removal was synced by who removed it. */
+export async function syncFolder(folder: string): Promise<void> {
+  let fd: number;
+  try {
+    fd = await open(folder, "r");
+  } catch (error) {
+    if (isAbsent(error)) return;
+    throw error;
+  }
+  try {
+    await fsync(fd);
+  } finally {
+    closeQuietly(fd);
+  }
+}

@@ -1,0 +1,45 @@
+import type { StorageDriver } from "./driver.ts";
+
+/** One call to a driver, when it has ended. */
+export interface StorageCall {
+  /** The operation's name: one of a fixed few. */
+  readonly operation: string;
+  readonly durationSeconds: number;
+  readonly failed: boolean;
+}
+
+/** A driver that tells of each of its calls. A failed precondition is an answer, not a failure. */
+export function observed(driver: StorageDriver, tell: (call: StorageCall) => void): StorageDriver {
+  const timed = async <T>(operation: string, work: () => Promise<T>): Promise<T> => {
+    const started = performance.now();
+    let failed = true;
+    try {
+      const result = await work();
+      failed = false;
+      return result;
+    } catch (error) {
+      failed = !(error instanceof Error && error.name === "PreconditionFailedError");
+      throw error;
+    } finally {
+      tell({ operation, durationSeconds: (performance.now() - started) / 1000, failed });
+    }
+  };
+  const { drafts } = driver;
+  return {
+    name: driver.name,
+    head: async (key) => await timed("head", async () => await driver.head(key)),
+    read: async (key, limit) => await timed("read", async () => await driver.read(key, limit)),
+    get: async (key, range) => await timed("get", async () => await driver.get(key, range)),
+    put: async (key, bytes, condition) => await timed("put", async () => await driver.put(key, bytes, condition)),
+    delete: async (key) => await timed("delete", async () => await driver.delete(key)),
+    deleteMany: async (keys) => await timed("delete", async () => await driver.deleteMany(keys)),
+    list: async (prefix, options) => await timed("list", async () => await driver.list(prefix, options)),
+    drafts: {
+      begin: (prefix) => drafts.begin(prefix),
+      append: async (draft, body) => await timed("append", async () => await drafts.append(draft, body)),
+      read: (draft) => drafts.read(draft),
+      publish: async (draft, key) => await timed("publish", async () => await drafts.publish(draft, key)),
+      discard: async (draft, keep) => await timed("discard", async () => await drafts.discard(draft, keep)),
+    },
+  };
+}
