@@ -1,0 +1,34 @@
+import type { z } from "zod";
+import type { AuthConfig } from "./config.ts";
+import type { Report } from "./report.ts";
+import { anything, map, named, refused, text } from "./values.ts";
+
+/** Never empty: a section that names nothing would leave the registry open to everybody. */
+export const auth = map(
+  {
+    htpasswd: named(
+      map({
+        realm: text("the realm to name to a client"),
+        path: text("the path of an htpasswd file"),
+      }),
+    ),
+    none: anything(),
+    token: refused("tokens of a token server cannot be checked yet; use htpasswd"),
+    silly: refused("silly lets in whoever sends any Authorization header; use htpasswd, or none and say so"),
+  },
+  "htpasswd with its realm and path, or none for a registry open to everybody",
+).optional();
+
+export function readAuth(input: z.infer<typeof auth>, report: Report): AuthConfig {
+  if (input === undefined) return { kind: "none" };
+  const chosen = Object.keys(input);
+  if (chosen.length !== 1) {
+    report.problem(
+      ["auth"],
+      chosen.length === 0
+        ? "names nothing; give htpasswd its realm and path, or write none for a registry open to everybody"
+        : `expected one of htpasswd and none, got ${chosen.join(" and ")}`,
+    );
+  }
+  return input.htpasswd ? { kind: "htpasswd", ...input.htpasswd } : { kind: "none" };
+}

@@ -1,0 +1,152 @@
+/**
+ * What the registry is told to do, checked once at start. Every field is decided: no default is
+ * left for a reader of the configuration to choose, and no raw string is left to parse.
+ */
+export interface Config {
+  readonly log: LogConfig;
+  readonly storage: StorageConfig;
+  readonly auth: AuthConfig;
+  readonly http: HttpConfig;
+  readonly health: HealthConfig;
+  readonly validation: ValidationConfig;
+  readonly catalog: {
+    /** The most repositories in one answer of `/v2/_catalog`. */
+    readonly maxEntries: number;
+  };
+  readonly tags: {
+    /** The most tags in one answer to a client that asks for `n` of them. */
+    readonly maxEntries: number;
+  };
+}
+
+export interface LogConfig {
+  readonly level: "error" | "warn" | "info" | "debug";
+  readonly formatter: "text" | "json";
+  /** Written with every line. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** One line a request. */
+  readonly accessLog: boolean;
+}
+
+export interface StorageConfig {
+  readonly driver: { readonly kind: "filesystem"; readonly rootDirectory: string } | { readonly kind: "inmemory" };
+  readonly deleteEnabled: boolean;
+  readonly readOnly: boolean;
+  readonly redirectDisabled: boolean;
+  /** How many tag links are read at a time when a manifest is deleted; at least 1. */
+  readonly tagConcurrency: number;
+  readonly uploadPurging: {
+    readonly enabled: boolean;
+    /** Upload sessions older than this are removed; above 0. */
+    readonly ageMs: number;
+    /** Above 0, and within what a timer can hold. */
+    readonly intervalMs: number;
+    readonly dryRun: boolean;
+  };
+}
+
+export type AuthConfig =
+  { readonly kind: "none" } | { readonly kind: "htpasswd"; readonly realm: string; readonly path: string };
+
+/** Where to listen. An empty host is every interface: listen without naming one. */
+export interface TcpAddress {
+  readonly kind: "tcp";
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HttpConfig {
+  readonly listen: TcpAddress | { readonly kind: "unix"; readonly path: string };
+  /** `/`, or a path such as `/x/` with a slash at both ends. */
+  readonly prefix: string;
+  /** `http.host`: scheme, host, port and perhaps a path, with no slash at the end. */
+  readonly baseUrl?: string;
+  /** 0: stop at once. Within what a timer can hold. */
+  readonly drainTimeoutMs: number;
+  /** Sent with every answer. */
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  readonly tls?: TlsConfig;
+  readonly debug?: {
+    readonly listen: TcpAddress;
+    readonly prometheus?: { readonly path: string };
+  };
+}
+
+/** Paths of PEM files, which are not read here, and what to ask of a client. */
+export interface TlsConfig {
+  readonly certificate: string;
+  readonly key: string;
+  readonly clientCAs: readonly string[];
+  readonly clientAuth: ClientAuth;
+  /** As node:tls names its `minVersion`. */
+  readonly minimumVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+  /** OpenSSL names, in order of preference. Absent: the defaults of node:tls. */
+  readonly cipherSuites?: readonly string[];
+}
+
+/**
+ * What is asked of a client's certificate. `none`: nothing. The others are distribution's names:
+ * `request-client-cert` asks and accepts any or none; `require-any-client-cert` needs one and does
+ * not verify it; `verify-client-cert-if-given` accepts none, or one that verifies;
+ * `require-and-verify-client-cert` needs one that verifies.
+ */
+export type ClientAuth =
+  | "none"
+  | "request-client-cert"
+  | "require-any-client-cert"
+  | "verify-client-cert-if-given"
+  | "require-and-verify-client-cert";
+
+/** How often to look, and how many failures in a row make the registry unhealthy (at least 1). */
+interface Check {
+  readonly intervalMs: number;
+  readonly threshold: number;
+}
+
+export interface FileCheck extends Check {
+  /** Unhealthy while this file exists. */
+  readonly file: string;
+}
+
+export interface HttpCheck extends Check {
+  readonly uri: string;
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  readonly statusCode: number;
+  readonly timeoutMs: number;
+}
+
+export interface TcpCheck extends Check {
+  readonly host: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+}
+
+export interface HealthConfig {
+  readonly storage: Check & { readonly enabled: boolean };
+  readonly file: readonly FileCheck[];
+  readonly http: readonly HttpCheck[];
+  readonly tcp: readonly TcpCheck[];
+}
+
+export interface ValidationConfig {
+  /** Accept a manifest of any kind whose blobs or manifests are not here. Our own key. */
+  readonly allowSparseManifests: boolean;
+  /** Accept an index whose manifests are not here (`validation.manifests.indexes.platforms: none`). */
+  readonly allowSparseIndexes: boolean;
+  readonly urls: UrlRules;
+}
+
+/**
+ * Which `urls` a pushed manifest may give for a layer. Each pattern is the source of a regular
+ * expression known to compile with the flag `u` and not anchored: use `new RegExp(source, "u")`.
+ *
+ * `checked: false`: any. Otherwise every URL must be http or https, without a fragment, and
+ * - match no pattern of `deny`, and
+ * - match a pattern of `allow`, unless `allow` is empty and `deny` is not;
+ * - with both empty no URL is allowed at all.
+ */
+export interface UrlRules {
+  readonly checked: boolean;
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
