@@ -14,8 +14,12 @@ export interface LogOutput extends LogDestination {
 /** How much may wait for a slow reader before lines are dropped, in bytes. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 
-/** A turn's lines are handed over before its end when they are this long, in UTF-16 units. */
-const BATCH_LENGTH = 16 * 1024;
+/**
+ * A turn's lines are handed over before its end when they are this long, in UTF-16 units. Large, so that what is said
+ * in the turn that ends the process is still here, to be written in order: a write that was begun cannot be waited for
+ * then, and what follows it may overtake it.
+ */
+const BATCH_LENGTH = 1024 * 1024;
 
 /** How long closing, or the end of the process, waits for a reader that does not read, in milliseconds. */
 const CLOSE_DEADLINE_MS = 2_000;
