@@ -89,7 +89,10 @@ export interface DraftStore {
   append(draft: Draft, body: AsyncIterable<Uint8Array>): Promise<Draft>;
   /** The draft's bytes. Throws if they are gone. */
   read(draft: Draft): AsyncIterable<Uint8Array>;
-  /** Makes the draft an object, durable and visible all at once, replacing what is there. The draft is used up. */
+  /**
+   * Makes the draft an object, durable and visible all at once, replacing what is there. A draft of one append is used up;
+   * one of several stays readable, so that what follows can be tried again. Either is then discarded.
+   */
   publish(draft: Draft, key: string): Promise<void>;
   /** Removes the draft's bytes, except those that `keep` holds as well. Idempotent. */
   discard(draft: Draft, keep?: Draft): Promise<void>;

@@ -61,7 +61,8 @@ export class MemoryDriver implements StorageDriver {
       if (!holds) throw new PreconditionFailedError(key);
     }
     const etag = `"${++this.#version}"`;
-    this.#objects.set(key, { bytes: bytes.slice(), size: bytes.byteLength, etag, lastModified: new Date() });
+    // A copy: `slice` of a Buffer would share its memory.
+    this.#objects.set(key, { bytes: Uint8Array.from(bytes), size: bytes.byteLength, etag, lastModified: new Date() });
     return { etag };
   }
 
@@ -131,7 +132,7 @@ class MemoryDrafts implements DraftStore {
     const chunks: Uint8Array[] = [];
     for await (const chunk of this.read(draft)) chunks.push(chunk);
     await this.#driver.put(key, Buffer.concat(chunks));
-    await this.discard(draft);
+    if (chunks.length === 1) await this.discard(draft); // as a folder does, where this is a rename
   }
 
   async discard(draft: Draft, keep?: Draft): Promise<void> {

@@ -12,9 +12,11 @@ import {
   moveInto,
   open,
   openForWrite,
+  prune,
   read,
   remove,
   syncFolder,
+  unlink,
 } from "./files.ts";
 
 /** Each append is a file of its own below the draft's prefix. */
@@ -86,12 +88,17 @@ export class FileDrafts implements DraftStore {
     if (segments.length === 1 && only !== undefined) {
       const source = this.#folder.pathOf(only);
       await asStorageFault(async () => await moveInto(source, target));
+      await prune(path.dirname(source), this.#folder.root);
       return;
     }
     const joined = this.#folder.temporary();
     await this.#writeFile(joined, this.read(draft));
-    await asStorageFault(async () => await moveInto(joined, target));
-    await this.discard(draft);
+    try {
+      await asStorageFault(async () => await moveInto(joined, target));
+    } catch (error) {
+      await unlink(joined).catch(() => undefined);
+      throw error;
+    }
   }
 
   async discard(draft: Draft, keep?: Draft): Promise<void> {
