@@ -1,0 +1,10 @@
+import { STORES } from "../support/stores.ts";
+import { draftContract } from "./draft-store.ts";
+import { objectContract } from "./storage-driver.ts";
+import { listingContract } from "./storage-listing.ts";
+
+for (const [name, makeStore] of STORES) {
+  objectContract(name, makeStore);
+  listingContract(name, makeStore);
+  draftContract(name, makeStore);
+}
