@@ -1,0 +1,4 @@
+import { buildah } from "./containers.ts";
+import { imageSuite } from "./image-suite.ts";
+
+imageSuite(buildah);

@@ -1,0 +1,192 @@
+/** What every client that pushes and pulls images is tried with. */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createHash } from "node:crypto";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Api } from "../support/api.ts";
+import { contentsOf, makeImage, makeIndex, type Image, type Index } from "../support/images.ts";
+import { startLading, type Lading, type LoggedRequest } from "../support/lading.ts";
+import type { ImageClient, ImageSession, Pulled } from "./client.ts";
+import { cellsOf } from "./table.ts";
+import type { Cell } from "./selection.ts";
+
+const LARGE_BYTES = 500_000_000;
+
+export interface StoredManifest {
+  readonly config: { readonly digest: string };
+  readonly layers: readonly { readonly digest: string; readonly size: number }[];
+}
+
+/** A cell's name in reports. */
+export const cellTitle = ({ client, host, signIn, driver }: Cell): string =>
+  `${client}, ${host}, ${signIn === "none" ? "no sign-in" : signIn}, ${driver}`;
+
+export function imageSuite(client: ImageClient): void {
+  describe.each(cellsOf(client).map((cell) => ({ ...cell, title: cellTitle(cell) })))("$title", (cell) => {
+    let folder: string;
+    let server: Lading;
+    let session: ImageSession;
+    let image: Image;
+
+    beforeAll(async () => {
+      folder = await mkdtemp(path.join(tmpdir(), `lading-${client.name}-`));
+      for (const name of ["server", "client"]) await mkdir(path.join(folder, name));
+      server = await startLading({ ...cell, folder: path.join(folder, "server") });
+      session = await client.setup(server, path.join(folder, "client"));
+      image = await makeImage(path.join(folder, "image"));
+    });
+
+    afterAll(async () => {
+      await (session as ImageSession | undefined)?.close?.();
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    const at = (reference: string): string => `${server.host}/${reference}`;
+
+    test("pushes an image, and the registry holds every byte", async () => {
+      const log = await server.during(async () => await session.push(image, at("team/app:v1")));
+      expect(log.filter(({ status }) => status >= 500)).toEqual([]);
+      const patches = log.filter(({ method }) => method === "PATCH");
+      expect(patches.length > 0).toBe(client.family === "patch");
+      await expectHeld(server.api, "team/app", "v1", image, client);
+    });
+
+    if (cell.signIn === "htpasswd") {
+      test("is let in by its password only", async () => {
+        const written = (await server.requests()).filter(({ method, status }) => method === "PUT" && status === 201);
+        expect(written.length).toBeGreaterThan(0);
+        expect(new Set(written.map(({ user }) => user))).toEqual(new Set(["ann"]));
+        await server.api.expect(401, "GET", "/v2/team/app/tags/list", { anonymous: true });
+      });
+    }
+
+    test("pulls every byte back", async () => {
+      let pulled: Pulled | undefined;
+      const log = await server.during(async () => (pulled = await session.pull(at("team/app:v1"))));
+      expectPulled(pulled, image);
+      // It came from the registry: every layer was sent.
+      const { layers } = await storedManifest(server.api, "team/app", "v1");
+      for (const { digest } of layers) expect(log).toContainEqual(sent(`/v2/team/app/blobs/${digest}`));
+    });
+
+    test("pushes again without sending a blob", async () => {
+      const log = await server.during(async () => await session.push(image, at("team/app:v1")));
+      expect(log.filter(isUpload)).toEqual([]);
+      expect(log.length).toBeGreaterThan(0);
+    });
+
+    test("lists the tags", async () => {
+      await session.push(image, at("team/app:v0.9_x"));
+      const tags = await (session.list?.(at("team/app")) ?? server.api.tags("team/app"));
+      expect(tags.sort()).toEqual(["v0.9_x", "v1"]);
+    });
+
+    test("mounts the layers in another repository", async ({ skip }) => {
+      const { mount } = session;
+      if (mount === undefined) return skip("this client does not mount");
+      const log = await server.during(async () => await mount(image, at("team/app:v1"), at("other/app:v1")));
+      const { layers } = await storedManifest(server.api, "other/app", "v1");
+      const mounted = log.filter(
+        ({ method, uri, status }) => method === "POST" && /[?&]mount=/.test(uri) && status === 201,
+      );
+      for (const { digest } of layers) {
+        expect(mounted.map(({ uri }) => new URLSearchParams(uri.split("?")[1]).get("mount"))).toContain(digest);
+        expect(log.filter(({ method, uri }) => method === "PUT" && decodeURIComponent(uri).includes(digest))).toEqual(
+          [],
+        );
+      }
+      await expectHeld(server.api, "other/app", "v1", image, client);
+    });
+
+    test("copies an image for two platforms", async ({ skip }) => {
+      const { pushIndex, pullIndex } = session;
+      if (pushIndex === undefined) return skip("this client has no indexes");
+      const index = await makeIndex(path.join(folder, "index"));
+      await pushIndex(index, at("team/multi:v1"));
+      await expectIndexHeld(server.api, "team/multi", "v1", index, client);
+      if (pullIndex !== undefined) expectPulled(await pullIndex(at("team/multi:v1")), index);
+    });
+
+    test("deletes the image", async () => {
+      const { digest } = await server.api.manifest("team/app", "v1");
+      if (session.remove !== undefined) await session.remove(at("team/app:v1"));
+      else await server.api.expect(202, "DELETE", `/v2/team/app/manifests/${digest}`);
+      await server.api.expect(404, "GET", `/v2/team/app/manifests/${digest}`);
+      await server.api.expect(404, "GET", "/v2/team/app/manifests/v1");
+      // A repository without manifests may be empty or unknown.
+      const left = await server.api.call("GET", "/v2/team/app/tags/list");
+      if (left.status !== 404) expect(await server.api.tags("team/app")).toEqual([]);
+      await expect(session.pull(at("team/app:v1"))).rejects.toThrow();
+    });
+
+    if (cell.large) {
+      test("moves a layer of 500 MB", async () => {
+        const large = await makeImage(path.join(folder, "large"), { layers: [LARGE_BYTES] });
+        await session.push(large, at("team/large:v1"));
+        await expectHeld(server.api, "team/large", "v1", large, client);
+        expectPulled(await session.pull(at("team/large:v1")), large);
+      });
+    }
+  });
+}
+
+const isUpload = ({ method, uri }: LoggedRequest): boolean =>
+  (method === "PATCH" || method === "PUT") && uri.includes("/blobs/uploads/");
+
+const sent = (uri: string): unknown => expect.objectContaining({ method: "GET", uri, status: 200 }) as unknown;
+
+export async function storedManifest(api: Api, repository: string, reference: string): Promise<StoredManifest> {
+  return JSON.parse((await api.manifest(repository, reference)).body.toString()) as StoredManifest;
+}
+
+function expectPulled(pulled: Pulled | undefined, content: Image | Index): void {
+  if (pulled?.kind === "exact") expect(pulled.digests).toEqual([...new Set(contentsOf(content))].sort());
+  else expect(pulled?.diffIds).toEqual("layers" in content ? content.layers.map(({ diffId }) => diffId) : []);
+}
+
+/** The registry gives this image out, each blob by the bytes that its digest names. */
+export async function expectHeld(
+  api: Api,
+  repository: string,
+  reference: string,
+  image: Image,
+  { compresses = false }: { readonly compresses?: boolean },
+): Promise<void> {
+  const manifest = await api.manifest(repository, reference);
+  const { config, layers } = JSON.parse(manifest.body.toString()) as StoredManifest;
+  expect(`sha256:${createHash("sha256").update(manifest.body).digest("hex")}`).toBe(manifest.digest);
+  if (!compresses) {
+    expect(manifest.body.equals(image.bytes)).toBe(true);
+    for (const { digest, size } of [image.config, ...image.layers]) {
+      expect(await api.hashBlob(repository, digest)).toEqual({ digest, size });
+    }
+    return;
+  }
+  expect((await api.hashBlob(repository, config.digest)).digest).toBe(config.digest);
+  expect(layers).toHaveLength(image.layers.length);
+  for (const [i, { digest, size }] of layers.entries()) {
+    expect(await api.hashBlob(repository, digest)).toEqual({ digest, size });
+    const { body } = await api.expect(200, "GET", `/v2/${repository}/blobs/${digest}`);
+    const tar = createHash("sha256").update(gunzipSync(body)).digest("hex");
+    expect(`sha256:${tar}`).toBe(image.layers[i]?.diffId);
+  }
+}
+
+async function expectIndexHeld(
+  api: Api,
+  repository: string,
+  reference: string,
+  index: Index,
+  client: ImageClient,
+): Promise<void> {
+  const { body } = await api.manifest(repository, reference);
+  const { manifests } = JSON.parse(body.toString()) as { manifests: { digest: string }[] };
+  expect(manifests).toHaveLength(index.images.length);
+  if (client.compresses !== true) expect(body.equals(index.bytes)).toBe(true);
+  for (const [i, image] of index.images.entries()) {
+    await expectHeld(api, repository, manifests[i]?.digest ?? "", image, client);
+  }
+}

@@ -1,0 +1,4 @@
+import { regctl } from "./regctl.ts";
+import { imageSuite } from "./image-suite.ts";
+
+imageSuite(regctl);

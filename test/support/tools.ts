@@ -1,0 +1,35 @@
+/** The programs that test/tools/install.sh installs. One that is missing fails the test that wants it. */
+import { accessSync, constants } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
+
+const TOOLS = process.env["LADING_TOOLS"] ?? path.join(homedir(), ".cache/lading-tools");
+
+/** Debian's programs by their folder: a program of the same name may come first in the PATH. */
+const DEBIAN: Readonly<Record<string, string>> = {
+  skopeo: "/usr/bin",
+  podman: "/usr/bin",
+  buildah: "/usr/bin",
+  docker: "/usr/bin",
+  dockerd: "/usr/sbin",
+  containerd: "/usr/bin",
+  ctr: "/usr/bin",
+  "docker-registry": "/usr/bin",
+};
+
+/** The path of a program. */
+export function tool(name: string): string {
+  const file = path.join(DEBIAN[name] ?? path.join(TOOLS, "bin"), name);
+  try {
+    accessSync(file, constants.X_OK);
+  } catch {
+    throw new Error(`${name} is not installed (no program ${file}): run test/tools/install.sh`);
+  }
+  return file;
+}
+
+/** The folder with containerd 2 under the names that dockerd looks for. */
+export function containerd2Folder(): string {
+  tool("containerd-2");
+  return path.join(TOOLS, "containerd-2");
+}

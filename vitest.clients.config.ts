@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+
+/** Real clients and real registries, installed by test/tools/install.sh. */
+export default defineConfig({
+  test: {
+    globalSetup: ["test/support/build.ts"],
+    testTimeout: 240_000,
+    hookTimeout: 120_000,
+    pool: "forks",
+    maxWorkers: 2,
+    projects: ["clients", "dropin"].map((name) => ({
+      extends: true as const,
+      test: { name, include: [`test/${name}/**/*.test.ts`] },
+    })),
+  },
+});
