@@ -5,7 +5,11 @@
 import { build } from "esbuild";
 
 await build({
-  entryPoints: { lading: "bin/lading.ts", "bcrypt-worker": "shared/auth/bcrypt-worker.ts" },
+  entryPoints: {
+    lading: "bin/lading.ts",
+    "bcrypt-worker": "shared/auth/bcrypt-worker.ts",
+    "read-worker": "shared/storage/filesystem/read-worker.ts",
+  },
   outdir: "dist",
   bundle: true,
   packages: "external",

@@ -148,6 +148,8 @@ interface Scope {
   target?: Target;
 }
 
+const NO_QUERY = new URLSearchParams();
+
 interface Incoming {
   readonly method: string;
   readonly uri: string;
@@ -187,7 +189,7 @@ async function route(parts: AppParts, { method, uri, header, body }: Incoming, s
   }
   scope.request = {
     method,
-    query: new URLSearchParams(mark < 0 ? "" : uri.slice(mark)),
+    query: mark < 0 ? NO_QUERY : new URLSearchParams(uri.slice(mark)),
     header,
     body,
     principal: scope.principal,
@@ -259,11 +261,10 @@ async function* bodyOf(c: Context, host: HostBindings): AsyncGenerator<Uint8Arra
 }
 
 function render(answer: Answer, method: string, settings: ApiSettings, report: (bytes: number) => void): Response {
-  const headers = {
-    ...answer.headers,
-    "Docker-Distribution-API-Version": "registry/2.0",
-    ...settings.headers,
-  } as Record<string, string>;
+  // Answers are made for one request each, so their headers can be added to. Copying them would cost more than all else here.
+  const { headers } = answer;
+  headers["Docker-Distribution-API-Version"] = "registry/2.0";
+  for (const name in settings.headers) headers[name] = settings.headers[name] as string[];
   const { status } = answer;
   let { body } = answer;
   if (method === "HEAD" && body !== null) {
@@ -272,7 +273,11 @@ function render(answer: Answer, method: string, settings: ApiSettings, report: (
     else if (!(body instanceof Uint8Array)) void body.cancel();
     body = null;
   }
-  if (body instanceof ReadableStream) return new Response(observeBody(body, report), { status, headers });
+  if (body instanceof ReadableStream)
+    return new Response(observeBody(body, report), { status, headers: headers as Record<string, string> });
   report(body === null ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.byteLength);
-  return new Response(body as string | Uint8Array<ArrayBuffer> | null, { status, headers });
+  return new Response(body as string | Uint8Array<ArrayBuffer> | null, {
+    status,
+    headers: headers as Record<string, string>,
+  });
 }

@@ -18,7 +18,7 @@ import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { observed } from "../../shared/storage/observed.ts";
-import { logAccess } from "../../shared/telemetry/access-log.ts";
+import { logAccess, type AccessEntry } from "../../shared/telemetry/access-log.ts";
 import { startHealth, type Health } from "../../shared/telemetry/health.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { createMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
@@ -45,7 +45,9 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
   });
   const authenticator = await createAuthenticator(config, logger, metrics);
   const health = startHealth(healthSettings(config.health), {
-    probeStorage: async () => void (await driver.list("", { delimiter: "/", limit: 1 })),
+    probeStorage: async () => {
+      await driver.list("", { delimiter: "/", limit: 1 });
+    },
     onChange: (check, failure) => {
       if (failure === undefined) logger.info("health check passes again", { check });
       else logger.error("health check fails", { check, reason: failure });
@@ -179,10 +181,17 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
   };
 }
 
-function accessEntry({ header, host, principal, ...report }: RequestReport): Parameters<typeof logAccess>[1] {
+/** Field by field: this runs for every request, and copying an object costs more than writing the line. */
+function accessEntry(report: RequestReport): AccessEntry {
+  const { header, host, principal } = report;
   const forwarded = header("x-forwarded-for")?.split(",")[0]?.trim();
   return {
-    ...report,
+    requestId: report.requestId,
+    method: report.method,
+    uri: report.uri,
+    status: report.status,
+    bytes: report.bytes,
+    durationMs: report.durationMs,
     host: header("host"),
     remoteAddress: forwarded === undefined || forwarded === "" ? host.remoteAddress : forwarded,
     userAgent: header("user-agent"),

@@ -107,7 +107,7 @@ async function severalRanges(
       "Content-Type": `multipart/byteranges; boundary=${boundary}`,
       "Content-Length": String(length),
     },
-    body: ReadableStream.from(parts()) as ReadableStream<Uint8Array>,
+    body: ReadableStream.from<Uint8Array>(parts()),
   };
 }
 

@@ -7,7 +7,6 @@
  * Keys `a` and `a/b` cannot both exist here.
  */
 import { createHash, randomUUID } from "node:crypto";
-import type { BigIntStats } from "node:fs";
 import path from "node:path";
 import {
   ObjectTooLargeError,
@@ -33,18 +32,18 @@ import {
   codeOf,
   fstat,
   fsync,
-  isAbsent,
   linkInto,
   moveInto,
   open,
   openForWrite,
-  read,
   readdir,
   remove,
   stat,
   unlink,
   write,
 } from "./files.ts";
+import { readThreads } from "./read-threads.ts";
+import { etagOf, isAbsent, type Bytes, type FileInfo, type ReadAnswers, type ReadRequest } from "./reads.ts";
 
 /** The folder for temporary files and claims. It is on the same file system as the objects, and no listing shows it. */
 const PRIVATE_FOLDER = ".lading";
@@ -52,7 +51,8 @@ const PRIVATE_FOLDER = ".lading";
 /** Objects up to this size are read in one go; larger ones are streamed. */
 const INLINE_BYTES = 64 * 1024;
 
-const FIRST_READ_BYTES = 16 * 1024;
+/** Lines of printable ASCII without backslashes. */
+const KEY_CHARACTERS = /^[\n\x21-\x5b\x5d-\x7e]*$/;
 
 /** Entries of a page at most. A folder is read whole for each page, so pages are large. */
 const PAGE = 10_000;
@@ -77,50 +77,23 @@ export class FilesystemDriver implements StorageDriver {
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
-    try {
-      const stats = await stat(this.#path(key), { bigint: true });
-      return stats.isFile() ? infoOf(stats) : undefined;
-    } catch (error) {
-      if (isAbsent(error)) return undefined;
-      throw error;
-    }
+    const info = await this.#read(["stat", this.#path(key)]);
+    return info === undefined ? undefined : infoOf(info);
   }
 
   async read(key: string, limit: number): Promise<Uint8Array | undefined> {
-    const fd = await this.#openForRead(key);
-    if (fd === undefined) return undefined;
-    try {
-      // Nearly everything fits: then a short read has shown the end, and the size need not be asked for.
-      const first = Buffer.allocUnsafe(Math.min(limit + 1, FIRST_READ_BYTES));
-      const { bytesRead } = await read(fd, first, 0, first.byteLength, 0);
-      if (bytesRead < first.byteLength) return first.subarray(0, bytesRead);
-      const { size } = await fstat(fd);
-      if (size > limit) throw new ObjectTooLargeError(key, limit);
-      return await readExactly(fd, 0, Number(size));
-    } catch (error) {
-      if (codeOf(error) === "EISDIR") return undefined;
-      throw error;
-    } finally {
-      closeQuietly(fd);
-    }
+    const bytes = await this.#read(["read", this.#path(key), limit]);
+    if (bytes === false) throw new ObjectTooLargeError(key, limit);
+    return bytes === undefined ? undefined : unpack(bytes);
   }
 
   async get(key: string, range?: ByteRange): Promise<StoredObject | undefined> {
-    const fd = await this.#openForRead(key);
-    if (fd === undefined) return undefined;
-    let handedOver = false;
-    try {
-      const stats = await fstat(fd);
-      if (!stats.isFile()) return undefined;
-      const info = infoOf(stats);
-      const start = range?.start ?? 0;
-      const end = Math.min(info.size, range === undefined ? info.size : range.end + 1);
-      if (end - start <= INLINE_BYTES) return { ...info, body: await readExactly(fd, start, end) };
-      handedOver = true;
-      return { ...info, body: streamFile(fd, start, end, closeQuietly) };
-    } finally {
-      if (!handedOver) closeQuietly(fd);
-    }
+    const file = this.#path(key);
+    const { start, end } = range ?? { start: 0, end: Number.MAX_SAFE_INTEGER - 1 };
+    const found = await this.#read(["get", file, start, end + 1, INLINE_BYTES]);
+    if (found === undefined) return undefined;
+    if (found.bytes !== undefined) return { ...infoOf(found.info), body: unpack(found.bytes) };
+    return await streamObject(file, start, end + 1);
   }
 
   async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string }> {
@@ -155,19 +128,19 @@ export class FilesystemDriver implements StorageDriver {
   async list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
     checkPrefix(prefix);
     const { delimiter, startAfter = "", limit = PAGE } = options;
+    const wanted = Math.min(limit, PAGE);
+    const names =
+      delimiter === undefined ? await this.#below(prefix, startAfter, wanted + 1) : await this.#namesIn(prefix);
+    const rest = startAfter === "" ? names : names.filter((name) => name > startAfter);
+    const page = rest.slice(0, wanted);
+    const prefixes = page.filter((name) => name.endsWith("/"));
     const objects: ListedObject[] = [];
-    const prefixes: string[] = [];
-    let last: string | undefined;
-    for await (const name of this.#walk(prefix, delimiter === undefined, startAfter)) {
-      if (objects.length + prefixes.length >= Math.min(limit, PAGE)) return { objects, prefixes, ...nextOf(last) };
-      last = name;
-      if (name.endsWith("/")) prefixes.push(name);
-      else {
-        const info = await this.head(name);
-        if (info !== undefined) objects.push({ key: name, size: info.size, lastModified: info.lastModified });
-      }
+    for (const key of prefixes.length === page.length ? [] : page) {
+      const info = key.endsWith("/") ? undefined : await this.head(key);
+      if (info !== undefined) objects.push({ key, size: info.size, lastModified: info.lastModified });
     }
-    return { objects, prefixes };
+    const last = page.at(-1);
+    return { objects, prefixes, ...(page.length < rest.length && last !== undefined ? { next: last } : {}) };
   }
 
   /** Removes temporary files and claims that a process which died left behind, older than `maxAgeMs`. */
@@ -194,14 +167,8 @@ export class FilesystemDriver implements StorageDriver {
     return path.join(this.#private, "tmp", randomUUID());
   }
 
-  async #openForRead(key: string): Promise<number | undefined> {
-    const file = this.#path(key);
-    try {
-      return await asStorageFault(async () => await open(file, "r"));
-    } catch (error) {
-      if (isAbsent(error)) return undefined;
-      throw error;
-    }
+  async #read<const R extends ReadRequest>(request: R): Promise<ReadAnswers[R[0]]> {
+    return await asStorageFault<ReadAnswers[R[0]]>(async () => await readThreads.read(request));
   }
 
   async #putIfAbsent(key: string, temporary: string, target: string): Promise<void> {
@@ -237,51 +204,63 @@ export class FilesystemDriver implements StorageDriver {
     }
   }
 
-  /** Names below a prefix in byte order: keys, and with `deep` unset also rolled-up prefixes, which end in a slash. */
-  async *#walk(prefix: string, deep: boolean, startAfter: string): AsyncGenerator<string> {
+  /** Keys, and prefixes that end in a slash, one level below a prefix, in byte order. */
+  async #namesIn(prefix: string): Promise<string[]> {
     const folder = prefix === "" ? this.#root : `${this.#root}/${prefix.slice(0, -1)}`;
-    for (const name of await namesIn(folder)) {
-      if (prefix === "" && name === `${PRIVATE_FOLDER}/`) continue;
-      const full = prefix + name;
-      if (name.endsWith("/") && deep) {
-        // Everything below this folder comes before `startAfter`, unless that lies below it too.
-        if (full > startAfter || startAfter.startsWith(full)) yield* this.#walk(full, deep, startAfter);
-      } else if (full > startAfter) yield full;
+    const names = split(await this.#read(["names", folder]));
+    if (prefix === "") return names.filter((name) => name !== `${PRIVATE_FOLDER}/`);
+    return names.map((name) => prefix + name);
+  }
+
+  /** The first `limit` keys after `startAfter` at any depth below a prefix, in byte order. */
+  async #below(prefix: string, startAfter: string, limit: number): Promise<string[]> {
+    const keys: string[] = [];
+    for (const name of await this.#namesIn(prefix)) {
+      if (keys.length >= limit) break;
+      if (!name.endsWith("/")) {
+        if (name > startAfter) keys.push(name);
+      } else if (name > startAfter || startAfter.startsWith(name)) {
+        // Else everything below this folder comes before `startAfter`.
+        keys.push(...(await this.#below(name, startAfter, limit - keys.length)));
+      }
     }
+    return keys;
   }
 }
 
-/** Files, and folders with a slash, in the order that their keys have. Names that are no keys are not shown. */
-async function namesIn(folder: string): Promise<string[]> {
+/** Names as the threads send them, without those that are no keys. */
+function split(names: string): string[] {
+  const all = names.split("\n");
+  all.pop();
+  return KEY_CHARACTERS.test(names) ? all : all.filter((name) => KEY_CHARACTERS.test(`${name}\n`));
+}
+
+function infoOf([size, modifiedMs, etag]: FileInfo): ObjectInfo {
+  return { size, etag, lastModified: new Date(modifiedMs) };
+}
+
+function unpack(bytes: Bytes): Uint8Array {
+  return typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+}
+
+/** A file that is too large to be read at once. */
+async function streamObject(file: string, start: number, end: number): Promise<StoredObject | undefined> {
+  let fd: number;
   try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    const names: string[] = [];
-    for (const entry of entries) {
-      if (entry.isDirectory()) names.push(`${entry.name}/`);
-      else if (entry.isFile()) names.push(entry.name);
-    }
-    return names.filter(isKeyComponent).sort();
+    fd = await asStorageFault(async () => await open(file, "r"));
   } catch (error) {
-    if (isAbsent(error)) return [];
+    if (isAbsent(error)) return undefined;
     throw error;
   }
-}
-
-function isKeyComponent(name: string): boolean {
-  return !/[^\x21-\x7e]|\\/.test(name);
-}
-
-function nextOf(last: string | undefined): { next?: string } {
-  return last === undefined ? {} : { next: last };
-}
-
-function infoOf(stats: BigIntStats): ObjectInfo {
-  return { size: Number(stats.size), etag: etagOf(stats), lastModified: stats.mtime };
-}
-
-/** Every write makes a new file, so inode and time tell any two versions apart. */
-function etagOf(stats: BigIntStats): string {
-  return `"${stats.mtimeNs.toString(36)}-${stats.ino.toString(36)}-${stats.size.toString(36)}"`;
+  try {
+    const stats = await fstat(fd);
+    const size = Number(stats.size);
+    const body = streamFile(fd, start, Math.min(size, end), closeQuietly);
+    return { size, etag: etagOf(stats), lastModified: stats.mtime, body };
+  } catch (error) {
+    closeQuietly(fd);
+    throw error;
+  }
 }
 
 async function writeFile(file: string, bytes: Uint8Array): Promise<string> {
@@ -295,17 +274,6 @@ async function writeFile(file: string, bytes: Uint8Array): Promise<string> {
   } finally {
     await close(fd);
   }
-}
-
-async function readExactly(fd: number, start: number, end: number): Promise<Uint8Array> {
-  const length = Math.max(0, end - start);
-  const buffer = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await read(fd, buffer, done, length - done, start + done);
-    if (bytesRead === 0) throw new Error("the file became shorter while it was read");
-    done += bytesRead;
-  }
-  return buffer;
 }
 
 async function isOlderThan(file: string, ageMs: number): Promise<boolean> {

@@ -6,6 +6,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { OverloadedError, StorageFullError } from "../driver.ts";
+import { isAbsent } from "./reads.ts";
 
 export const open = promisify(fs.open);
 export const read = promisify(fs.read);
@@ -36,12 +37,6 @@ export async function close(fd: number): Promise<void> {
   await closeFile(fd);
 }
 
-/** Is this the file system's word for "there is no such file"? */
-export function isAbsent(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === "ENOENT" || code === "ENOTDIR";
-}
-
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
@@ -51,18 +46,13 @@ export async function asStorageFault<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    switch (codeOf(error)) {
-      case "ENOSPC":
-      case "EDQUOT":
-        throw new StorageFullError("the registry's storage is full", { cause: error });
-      case "EROFS":
-        throw new StorageFullError("the registry's storage is read-only", { cause: error });
-      case "EMFILE":
-      case "ENFILE":
-        throw new OverloadedError("too many open files", 5);
-      default:
-        throw error;
+    const code = codeOf(error);
+    if (code === "ENOSPC" || code === "EDQUOT") {
+      throw new StorageFullError("the registry's storage is full", { cause: error });
     }
+    if (code === "EROFS") throw new StorageFullError("the registry's storage is read-only", { cause: error });
+    if (code === "EMFILE" || code === "ENFILE") throw new OverloadedError("too many open files", 5);
+    throw error;
   }
 }
 
