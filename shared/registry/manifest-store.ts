@@ -5,7 +5,7 @@ import { digestOf } from "../oci/hasher.ts";
 import { limits } from "../oci/limits.ts";
 import { parseManifest, readStoredManifest, storedMediaType, type Manifest } from "../oci/manifest.ts";
 import { tagFrom, type Reference, type RepositoryName, type Tag } from "../oci/reference.ts";
-import type { StorageDriver } from "../storage/driver.ts";
+import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { mapLimit } from "./concurrency.ts";
 import { layout } from "./layout.ts";
@@ -110,9 +110,9 @@ export class ManifestStore {
     if ((await this.#driver.head(link)) === undefined) return false;
     const bytes = await this.#bytes(digest);
     for (const tag of await this.#tags.naming(digest)) await this.#tags.delete(tag);
-    await this.#driver.delete(link);
     const subject = bytes === undefined ? undefined : readStoredManifest(bytes)?.subject?.digest;
     if (subject !== undefined) await this.#referrers.remove(subject, digest);
+    await this.#driver.delete(link); // last: a retry finds by it what is left to do
     return true;
   }
 
@@ -153,11 +153,20 @@ export class ManifestStore {
   async #bytes(digest: Digest): Promise<Uint8Array | undefined> {
     const [stored, bytes] = await Promise.all([
       readLink(this.#driver, layout.revisionLink(this.#name, digest)),
-      this.#driver.read(layout.blob(digest), limits.manifestBytes),
+      this.#read(digest),
     ]);
     if (stored === undefined) return undefined;
-    if (stored === digest) return bytes;
-    return await this.#driver.read(layout.blob(stored), limits.manifestBytes);
+    return stored === digest ? bytes : await this.#read(stored);
+  }
+
+  /** What is larger than a manifest may be is none: the digest of a layer was asked for. */
+  async #read(digest: Digest): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#driver.read(layout.blob(digest), limits.manifestBytes);
+    } catch (error) {
+      if (error instanceof ObjectTooLargeError) return undefined;
+      throw error;
+    }
   }
 
   async #checkReferences({ blobs, manifests, urls }: Manifest): Promise<void> {

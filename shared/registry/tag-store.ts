@@ -33,7 +33,10 @@ export class TagStore {
     await writeLink(this.#driver, layout.tagHistoryLink(this.#name, tag, digest), digest);
   }
 
-  /** Removes a tag and its history. False if there was none. */
+  /**
+   * Removes a tag and its history. False if there was none. The link that is read goes last: a delete that dies in between
+   * leaves a tag that works, and that the retry finds by what it names.
+   */
   async delete(tag: Tag): Promise<boolean> {
     const link = layout.tagLink(this.#name, tag);
     const history: string[] = [];
@@ -41,8 +44,8 @@ export class TagStore {
       if (key !== link) history.push(key);
     }
     const existed = (await this.#driver.head(link)) !== undefined;
-    await this.#driver.delete(link); // first: from here on the tag leads nowhere
     await this.#driver.deleteMany(history);
+    await this.#driver.delete(link);
     return existed || history.length > 0;
   }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { algorithmOf, CANONICAL_ALGORITHM, digestFrom, type Digest, type DigestAlgorithm } from "../oci/digest.ts";
 import { RangeMismatchError, RegistryError } from "../oci/error.ts";
@@ -104,8 +105,9 @@ export class UploadStore {
     try {
       await this.#publishState(id, state, session.unchanged);
     } catch (error) {
-      await this.#driver.drafts.discard(draft, session.state.draft);
-      if (error instanceof PreconditionFailedError) throw new RangeMismatchError(await this.size(id));
+      const lost = error instanceof PreconditionFailedError;
+      if (lost || !(await this.#mayHold(id, draft))) await this.#driver.drafts.discard(draft, session.state.draft);
+      if (lost) throw new RangeMismatchError(await this.size(id));
       throw error;
     }
     return draft.size;
@@ -128,7 +130,11 @@ export class UploadStore {
       last === undefined ? undefined : await this.#write(withAlgorithm(state, algorithmOf(digest)), last, false);
     const draft = written?.draft ?? state.draft;
     try {
-      await this.#publish(draft, digest, written?.hasher ?? state);
+      const actual = await this.#digestOf(draft, algorithmOf(digest), written?.hasher ?? state);
+      if (written === undefined && actual === digest && state.algorithm !== algorithmOf(digest)) {
+        await this.#noteDigest(id, session, digest);
+      }
+      await this.#publish(draft, digest, actual);
     } catch (error) {
       // The bytes that came with this request go; the session stays as it was, to be tried again.
       if (written !== undefined) await this.#driver.drafts.discard(draft, state.draft);
@@ -141,7 +147,7 @@ export class UploadStore {
   async put(digest: Digest, body: Body): Promise<void> {
     const { draft, hasher } = await this.#write(this.#emptyState(randomUUID(), algorithmOf(digest)), { body }, false);
     try {
-      await this.#publish(draft, digest, hasher);
+      await this.#publish(draft, digest, hasher.digest());
     } finally {
       await this.#driver.drafts.discard(draft);
     }
@@ -184,9 +190,8 @@ export class UploadStore {
     return fresh;
   }
 
-  /** Verifies, then makes the blob visible: bytes first, then the link. */
-  async #publish(draft: Draft, digest: Digest, known: SessionState | Hasher): Promise<void> {
-    const actual = await this.#digestOf(draft, algorithmOf(digest), known);
+  /** Makes a draft that has the `actual` digest visible if that is the wanted one: bytes first, then the link. */
+  async #publish(draft: Draft, digest: Digest, actual: Digest): Promise<void> {
     if (actual !== digest) {
       throw new RegistryError("DIGEST_INVALID", "the uploaded bytes have another digest", { expected: digest, actual });
     }
@@ -217,14 +222,47 @@ export class UploadStore {
     return hasher.digest();
   }
 
-  /** Was this session committed by a request whose answer got lost? Then the blob is there and the body, if any, is it. */
+  /**
+   * Keeps what reading the bytes has shown. They move when the blob is made, so the retry of a commit that dies halfway
+   * could not read them again.
+   */
+  async #noteDigest(id: string, { state, unchanged }: Session, digest: Digest): Promise<void> {
+    try {
+      await this.#publishState(id, { algorithm: algorithmOf(digest), draft: state.draft, digest }, unchanged);
+    } catch (error) {
+      // Another commit of the same bytes notes the same; an append that was faster has made this commit one of its past.
+      if (!(error instanceof PreconditionFailedError)) throw error;
+    }
+  }
+
+  /** After a failed write of a session's state: might it have been written all the same? Then its bytes must stay. */
+  async #mayHold(id: string, draft: Draft): Promise<boolean> {
+    try {
+      return isDeepStrictEqual((await this.#open(id)).state.draft, draft);
+    } catch {
+      return true;
+    }
+  }
+
+  /**
+   * Was this session committed by a request whose answer got lost? Then the blob is there, and the body that came with the
+   * commit is its end.
+   */
   async #wasCommitted(digest: Digest, last: Chunk | undefined): Promise<boolean> {
-    if ((await this.#blobs.head(digest)) === undefined) return false;
+    const blob = await this.#blobs.head(digest);
+    if (blob === undefined) return false;
     if (last === undefined) return true;
-    const hasher = nativeHasher(algorithmOf(digest));
-    const body = new HashedBody(last.body, hasher);
-    for await (const chunk of body) void chunk;
-    return body.bytes === 0 || hasher.digest() === digest;
+    const sent = nativeHasher(algorithmOf(digest));
+    const body = new HashedBody(last.body, sent);
+    const passing = body[Symbol.asyncIterator]();
+    while ((await passing.next()).done !== true);
+    if (body.bytes === 0 || body.bytes > blob.size) return body.bytes === 0;
+    const stored = await this.#blobs.get(digest, { start: blob.size - body.bytes, end: blob.size - 1 });
+    if (stored === undefined) return false;
+    const end = nativeHasher(algorithmOf(digest));
+    if (stored.body instanceof Uint8Array) end.update(stored.body);
+    else for await (const chunk of stored.body) end.update(chunk);
+    return sent.digest() === end.digest();
   }
 
   async #open(id: string): Promise<Session> {
