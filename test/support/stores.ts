@@ -3,7 +3,7 @@ import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
-import { everythingIn, removeFolder, temporaryFolder } from "./temp.ts";
+import { everythingIn, fastTemporaryFolder, removeFolder, temporaryFolder } from "./temp.ts";
 
 /** An empty store. */
 export interface TestStore {
@@ -31,8 +31,8 @@ async function memoryStore(): Promise<TestStore> {
   };
 }
 
-async function filesystemStore(): Promise<TestStore> {
-  const folder = await temporaryFolder();
+async function filesystemStore(makeFolder: () => Promise<string>): Promise<TestStore> {
+  const folder = await makeFolder();
   return {
     driver: filesystemDriver(folder),
     peer: () => filesystemDriver(folder),
@@ -49,8 +49,14 @@ export function filesystemDriver(folder: string): FilesystemDriver {
   return new FilesystemDriver(folder, new MemoryBudget(64 * 1024 * 1024, 1000));
 }
 
-/** Each driver by its name. */
+/** Each driver by its name, on a real disk. */
+export const STORES_ON_DISK: readonly (readonly [name: string, make: StoreFactory])[] = [
+  ["memory", memoryStore],
+  ["filesystem", async () => await filesystemStore(temporaryFolder)],
+];
+
+/** Each driver by its name, where what is tested is not the driver. */
 export const STORES: readonly (readonly [name: string, make: StoreFactory])[] = [
   ["memory", memoryStore],
-  ["filesystem", filesystemStore],
+  ["filesystem", async () => await filesystemStore(fastTemporaryFolder)],
 ];

@@ -1,0 +1,108 @@
+/** The HTTP app over a driver, and a client that talks to it as a host would. */
+import { createApp, type AppParts, type HostBindings, type RequestReport } from "../../functions/registry/app.ts";
+import type { ApiSettings } from "../../functions/registry/request.ts";
+import { anonymousAuthenticator } from "../../shared/auth/authenticator.ts";
+import { allowAll } from "../../shared/auth/authorizer.ts";
+import type { ManifestPolicy } from "../../shared/registry/manifest-store.ts";
+import { Registry } from "../../shared/registry/registry.ts";
+import type { StorageDriver } from "../../shared/storage/driver.ts";
+import { bodyOf } from "./bodies.ts";
+
+/** What a test may set; all else is as in an open registry with deletes. */
+export interface TestAppOptions {
+  readonly settings?: Partial<ApiSettings>;
+  readonly policy?: Partial<ManifestPolicy>;
+  readonly parts?: Partial<AppParts>;
+}
+
+/** An answer, read to its end. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly bytes: Buffer;
+  header(name: string): string | null;
+  json(): unknown;
+  /** The code of the first error. */
+  readonly code: string | undefined;
+}
+
+/** What goes with a request. A body of bytes announces its length, any other is sent in chunks. */
+export interface SendOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
+}
+
+/** Sends one request. `path` is taken as it is, with whatever escapes it has. */
+export type Send = (method: string, path: string, options?: SendOptions) => Promise<Reply>;
+
+/** A registry under test. */
+export interface TestApp {
+  readonly send: Send;
+  readonly registry: Registry;
+  /** What the app told its host of. */
+  readonly reports: RequestReport[];
+  readonly faults: { readonly error: unknown; readonly requestId: string }[];
+}
+
+/** The app over this storage. */
+export function createTestApp(driver: StorageDriver, { settings, policy, parts }: TestAppOptions = {}): TestApp {
+  const registry = new Registry({
+    driver,
+    policy: { allowSparse: false, allowSparseIndexes: false, urlAllowed: () => true, ...policy },
+    now: () => new Date(),
+  });
+  const reports: RequestReport[] = [];
+  const faults: TestApp["faults"] = [];
+  const app = createApp({
+    registry,
+    authenticator: anonymousAuthenticator,
+    authorizer: allowAll,
+    settings: {
+      prefix: "/",
+      headers: {},
+      deleteEnabled: true,
+      readOnly: false,
+      catalogMaxEntries: 1000,
+      ...settings,
+    },
+    clock: () => performance.now(),
+    onRequest: (report) => reports.push(report),
+    onFault: (error, requestId) => faults.push({ error, requestId }),
+    ...parts,
+  });
+  const send: Send = async (method, path, options = {}) => {
+    const host: HostBindings = { url: path, ...bodyBindings(options) };
+    return await read(await app.fetch(new Request("http://registry.test/", { method }), host));
+  };
+  return { send, registry, reports, faults };
+}
+
+function bodyBindings({ headers = {}, body }: SendOptions): Pick<HostBindings, "headers" | "body"> {
+  const lower = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  if (body === undefined) return { headers: lower, body: bodyOf() };
+  if (typeof body === "string" || body instanceof Uint8Array) {
+    return { headers: { "content-length": String(Buffer.byteLength(body)), ...lower }, body: bodyOf(body) };
+  }
+  return { headers: { "transfer-encoding": "chunked", ...lower }, body };
+}
+
+async function read(response: Response): Promise<Reply> {
+  const bytes = Buffer.from(await response.arrayBuffer());
+  return replyOf(response.status, response.headers, bytes);
+}
+
+/** A reply of these parts, whichever way it came. */
+export function replyOf(status: number, headers: Headers, bytes: Buffer): Reply {
+  const json = (): unknown => JSON.parse(bytes.toString());
+  return {
+    status,
+    headers,
+    bytes,
+    header: (name) => headers.get(name),
+    json,
+    get code() {
+      if (!(headers.get("content-type") ?? "").startsWith("application/json")) return undefined;
+      return (json() as { errors?: { code: string }[] }).errors?.[0]?.code;
+    },
+  };
+}

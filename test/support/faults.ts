@@ -1,0 +1,88 @@
+/** A storage driver whose calls fail when they are told to. */
+import type { StorageDriver } from "../../shared/storage/driver.ts";
+
+/** One call to the driver, as a plan sees it before it is made. */
+export interface PlannedCall {
+  /** From 1. */
+  readonly index: number;
+  readonly operation: "head" | "read" | "get" | "put" | "delete" | "list" | "append" | "publish" | "discard";
+  readonly key: string;
+}
+
+/** Fail this call before it has any effect, or after all of it; or let it pass. */
+export type Verdict = "before" | "after" | "pass";
+
+/** The failure that calls end with where a plan names no other. It holds what no client may see. */
+export class StorageFault extends Error {
+  override readonly name = "StorageFault";
+  constructor() {
+    super("SECRET: i/o error on /var/lib/registry, token=hunter2");
+  }
+}
+
+/** A driver that asks `plan` before each call. `deleteMany` is as many deletes, so that it can end between two of them. */
+export function withFaults(
+  driver: StorageDriver,
+  plan: (call: PlannedCall) => Verdict,
+  failure: () => Error = () => new StorageFault(),
+): StorageDriver {
+  let index = 0;
+  const run = async <T>(operation: PlannedCall["operation"], key: string, work: () => Promise<T>): Promise<T> => {
+    const verdict = plan({ index: ++index, operation, key });
+    if (verdict === "before") throw failure();
+    const result = await work();
+    if (verdict === "after") throw failure();
+    return result;
+  };
+  const remove = async (key: string): Promise<void> => await run("delete", key, async () => await driver.delete(key));
+  const { drafts } = driver;
+  return {
+    name: driver.name,
+    head: async (key) => await run("head", key, async () => await driver.head(key)),
+    read: async (key, limit) => await run("read", key, async () => await driver.read(key, limit)),
+    get: async (key, range) => await run("get", key, async () => await driver.get(key, range)),
+    put: async (key, bytes, condition) => await run("put", key, async () => await driver.put(key, bytes, condition)),
+    delete: remove,
+    deleteMany: async (keys) => {
+      const failures: unknown[] = [];
+      for (const key of keys) await remove(key).catch((error: unknown) => failures.push(error));
+      if (failures.length > 0) throw failures[0];
+    },
+    list: async (prefix, options) => await run("list", prefix, async () => await driver.list(prefix, options)),
+    drafts: {
+      begin: (prefix) => drafts.begin(prefix),
+      append: async (draft, body) => await run("append", "", async () => await drafts.append(draft, body)),
+      read: (draft) => drafts.read(draft),
+      publish: async (draft, key) => await run("publish", key, async () => await drafts.publish(draft, key)),
+      discard: async (draft, keep) => await run("discard", "", async () => await drafts.discard(draft, keep)),
+    },
+  };
+}
+
+/** The process dies at a call: that one, before or after its effect, and all later ones fail. */
+export function dyingAt(driver: StorageDriver, index: number, when: "before" | "after"): FaultyStore {
+  return planned(driver, (call) => (call === index ? when : call > index ? "before" : "pass"));
+}
+
+/** One call fails and all others work. */
+export function failingAt(driver: StorageDriver, index: number, when: "before" | "after"): FaultyStore {
+  return planned(driver, (call) => (call === index ? when : "pass"));
+}
+
+/** A driver with a plan, and what has come of it. */
+export interface FaultyStore {
+  readonly driver: StorageDriver;
+  /** Calls so far, in words. */
+  readonly calls: string[];
+}
+
+function planned(driver: StorageDriver, verdict: (index: number) => Verdict): FaultyStore {
+  const calls: string[] = [];
+  return {
+    calls,
+    driver: withFaults(driver, ({ index, operation, key }) => {
+      calls.push(`${operation} ${key.replace("docker/registry/v2/", "")}`);
+      return verdict(index);
+    }),
+  };
+}
