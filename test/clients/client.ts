@@ -28,6 +28,8 @@ export interface ImageClient {
   readonly family: UploadFamily;
   /** Compresses layers itself, so that what it pushes is not what it was given. */
   readonly compresses?: boolean;
+  /** Knows images of one platform only. */
+  readonly onePlatform?: boolean;
   /** Logs in, where there is a user, and starts what it needs. All of its files go into `folder`. */
   setup(target: Target, folder: string): Promise<ImageSession>;
 }
@@ -40,7 +42,7 @@ export interface ImageSession {
   /** Pulls all of an index. */
   readonly pullIndex?: (reference: string) => Promise<Pulled>;
   /** Puts an image that the registry has under another repository's name, so that the client can mount its blobs. */
-  readonly mount?: (image: Image, from: string, to: string) => Promise<void>;
+  readonly mount: (image: Image, from: string, to: string) => Promise<void>;
   readonly list?: (repository: string) => Promise<string[]>;
   /** Deletes the manifest that a tag names. */
   readonly remove?: (reference: string) => Promise<void>;
@@ -91,9 +93,3 @@ export async function archiveContents(file: string, work: string): Promise<Pulle
 }
 
 export const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");
-
-/** `host:port/repository:tag` in two. */
-export function splitReference(reference: string): { repository: string; tag: string } {
-  const colon = reference.lastIndexOf(":");
-  return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
-}

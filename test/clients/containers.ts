@@ -4,15 +4,7 @@ import path from "node:path";
 import type { Image, Index } from "../support/images.ts";
 import { run, withFolders } from "../support/process.ts";
 import { tool } from "../support/tools.ts";
-import {
-  archiveContents,
-  layoutContents,
-  linesOf,
-  numbered,
-  ownEnvironment,
-  type ImageClient,
-  type Target,
-} from "./client.ts";
+import { archiveContents, layoutContents, numbered, ownEnvironment, type ImageClient, type Target } from "./client.ts";
 
 /** All three remember blobs in one folder of the machine; each session gets one of its own in its place. */
 async function prepare(name: string, target: Target, folder: string) {
@@ -112,10 +104,15 @@ export const podman: ImageClient = {
         await own("manifest", "push", "-q", "--all", ...trust, reference, `docker://${reference}`);
       },
       mount: async (image, _from, to) => await push(image, to),
-      list: async (repository) => {
-        const table = await own("search", "--list-tags", "--format", "{{.Tag}}", ...trust, repository);
-        return linesOf(table);
-      },
+      // `search` cannot be given a CA.
+      ...(target.plainHttp
+        ? {
+            list: async (repository: string) => {
+              const found = await own("search", "--list-tags", "--format", "json", ...trust, repository);
+              return (JSON.parse(found) as { Tags: string[] }[]).flatMap(({ Tags }) => Tags);
+            },
+          }
+        : {}),
     };
   },
 };

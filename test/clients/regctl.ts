@@ -13,7 +13,7 @@ export const regctl: ImageClient = {
     const env = { ...(await ownEnvironment(folder)), REGCTL_CONFIG: path.join(folder, "regctl.json") };
     const exec = async (...args: string[]): Promise<string> => await run([program, ...args], { env });
     const trust = plainHttp ? ["--tls", "disabled"] : ["--cacert", await readFile(caFile ?? "", "utf8")];
-    await exec("registry", "set", ...trust, host);
+    await exec("registry", "set", "--skip-check", ...trust, host);
     if (user !== undefined) await exec("registry", "login", host, "-u", user.name, "-p", user.password);
     const push = async (from: { folder: string }, reference: string): Promise<void> => {
       await exec("image", "copy", `ocidir://${from.folder}:v1`, reference);

@@ -1,7 +1,7 @@
 /** Images made on the spot: OCI layouts with fresh random content, so that no registry and no client knows any of it. */
 import { createCipheriv, createHash, randomBytes, type Hash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -98,9 +98,19 @@ export function contentsOf(content: Image | Index): string[] {
   return [own, content.config.digest, ...content.layers.map((layer) => layer.digest)].sort();
 }
 
-/** The layout as one tar, as `docker load` and `ctr import` take it. */
-export async function layoutArchive(folder: string, file: string): Promise<void> {
-  await run(["tar", "-C", folder, "-cf", file, "oci-layout", "index.json", "blobs"]);
+/** The layout as one tar, as `ctr import` and `docker load` take it, with the name that the image gets there. */
+export async function layoutArchive(folder: string, file: string, name: string): Promise<void> {
+  const { manifests, ...index } = JSON.parse(await readFile(path.join(folder, "index.json"), "utf8")) as {
+    manifests: Descriptor[];
+  };
+  const named = manifests.map(({ annotations, ...descriptor }) => ({
+    ...descriptor,
+    annotations: { ...annotations, "io.containerd.image.name": name },
+  }));
+  const own = `${file}.d`;
+  await mkdir(own);
+  await writeFile(path.join(own, "index.json"), json({ ...index, manifests: named }));
+  await run(["tar", "-cf", file, "-C", folder, "oci-layout", "blobs", "-C", own, "index.json"]);
 }
 
 /** The image in the form of `docker save`, which old daemons can load, under this name. */

@@ -69,7 +69,8 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
   await writeFile(file, JSON.stringify(config));
 
   const announced = /"msg":"serving [^"]* on (https?:\/\/[^/"]+)/;
-  const daemon = await startDaemon([process.execPath, "dist/lading.js", "serve", file], {
+  const daemon = await startDaemon([process.execPath, "lading.js", "serve", file], {
+    cwd: "dist",
     ready: ({ lines }) => lines.some((line) => announced.test(line)),
   });
   const url = daemon.lines.map((line) => announced.exec(line)?.[1]).find((found) => found !== undefined) ?? "";

@@ -1,0 +1,4 @@
+import { docker } from "./docker.ts";
+import { imageSuite } from "./image-suite.ts";
+
+imageSuite(docker);
