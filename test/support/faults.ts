@@ -20,15 +20,16 @@ export class StorageFault extends Error {
   }
 }
 
-/** A driver that asks `plan` before each call. `deleteMany` is as many deletes, so that it can end between two of them. */
+/** A driver that asks `plan` before each call, and waits for what it says. `deleteMany` is as many deletes, so that it can end between two of them. */
 export function withFaults(
   driver: StorageDriver,
-  plan: (call: PlannedCall) => Verdict,
+  plan: (call: PlannedCall) => Verdict | Promise<Verdict>,
   failure: () => Error = () => new StorageFault(),
 ): StorageDriver {
   let index = 0;
   const run = async <T>(operation: PlannedCall["operation"], key: string, work: () => Promise<T>): Promise<T> => {
-    const verdict = plan({ index: ++index, operation, key });
+    const planned = plan({ index: ++index, operation, key });
+    const verdict = typeof planned === "string" ? planned : await planned;
     if (verdict === "before") throw failure();
     const result = await work();
     if (verdict === "after") throw failure();
