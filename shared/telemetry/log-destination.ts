@@ -14,11 +14,10 @@ export interface LogOutput extends LogDestination {
 /** How much may wait for a slow reader before lines are dropped, in bytes. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 
-/**
- * A turn's lines are handed over before its end when they are this long, in UTF-16 units. Large, so that what is said
- * in the turn that ends the process is still here, to be written in order: a write that was begun cannot be waited for
- * then, and what follows it may overtake it.
- */
+/** How long a line waits for others to be written with: a write for each would cost more than the request it tells of. */
+const BATCH_MS = 10;
+
+/** Waiting lines are handed over at once when together they are this long, in UTF-16 units. */
 const BATCH_LENGTH = 1024 * 1024;
 
 /** How long closing, or the end of the process, waits for a reader that does not read, in milliseconds. */
@@ -28,8 +27,8 @@ const CLOSE_DEADLINE_MS = 2_000;
 const EXIT_RETRIES = 20;
 
 /**
- * Lines to a file descriptor, asynchronously: a line never waits for the reader, and the lines of one turn of the event
- * loop, or of the time another write takes, go together. What is left at the end of the process is written then. A reader that goes
+ * Lines to a file descriptor, asynchronously: a line never waits for the reader, and the lines of a few
+ * milliseconds go together. What is left at the end of the process is written then. A reader that goes
  * away (EPIPE) ends the log, not the process; a full disk is tried again with the next line.
  *
  * @param fd 2, standard error, by default; any open descriptor that may be written to
@@ -55,7 +54,7 @@ export function openLogDestination(fd = 2): LogOutput {
     stream.destroy();
   });
 
-  /** Lines of this turn of the event loop: handing them over together is cheaper than one by one. */
+  /** Lines that wait to be handed over together. */
   let batch = "";
   const handOver = (): void => {
     const lines = batch;
@@ -103,7 +102,7 @@ export function openLogDestination(fd = 2): LogOutput {
         dropped++;
         return;
       }
-      if (batch === "") setImmediate(handOver);
+      if (batch === "") setTimeout(handOver, BATCH_MS).unref();
       batch += line;
       if (batch.length >= BATCH_LENGTH) handOver();
     },
