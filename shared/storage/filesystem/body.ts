@@ -5,7 +5,7 @@ import { fdatasync, read, writev } from "./files.ts";
 const BATCH_BYTES = 1024 * 1024;
 
 /** After this many bytes the disk is asked to begin, so that the final sync finds little left to do. */
-const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
+const SYNC_EVERY_BYTES = 128 * 1024 * 1024;
 
 /** Read size of downloads: large enough that the cost of a chunk does not matter. */
 const READ_BYTES = 256 * 1024;
