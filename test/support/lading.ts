@@ -69,7 +69,8 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
   await writeFile(file, JSON.stringify(config));
 
   const announced = /"msg":"serving [^"]* on (https?:\/\/[^/"]+)/;
-  const daemon = await startDaemon([process.execPath, "lading.js", "serve", file], {
+  // The title keeps it from whoever ends the other servers of this machine by their name.
+  const daemon = await startDaemon([process.execPath, "--title=registry-under-test", "lading.js", "serve", file], {
     cwd: "dist",
     ready: ({ lines }) => lines.some((line) => announced.test(line)),
   });

@@ -1,0 +1,83 @@
+/** Other registries over a folder, as they come: the ones that Lading's storage has to be exchangeable with. */
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { Api } from "./api.ts";
+import { runAny, startDaemon, type Finished } from "./process.ts";
+import { tool } from "./tools.ts";
+
+export interface PeerKind {
+  readonly name: string;
+  readonly program: string;
+  /** Deletes a tag and keeps its manifest. */
+  readonly deletesTags: boolean;
+  /** What makes a folder a repository to its catalog. */
+  readonly repositoryMark: "_layers" | "_manifests";
+}
+
+export const PEERS: readonly PeerKind[] = [
+  { name: "docker-registry 2.8", program: "docker-registry", deletesTags: false, repositoryMark: "_layers" },
+  { name: "registry 3.1", program: "registry-3", deletesTags: true, repositoryMark: "_manifests" },
+];
+
+export interface Peer {
+  readonly api: Api;
+  readonly lines: readonly string[];
+  stop(): Promise<void>;
+}
+
+export interface PeerOptions {
+  /** The root of the storage. */
+  readonly root: string;
+  /** For its configuration. */
+  readonly folder: string;
+  /** Purge uploads that are older than this as soon as it has started. */
+  readonly purgeOlderThan?: string;
+}
+
+export async function startPeer({ program }: PeerKind, options: PeerOptions): Promise<Peer> {
+  const file = await writeConfig(program, options);
+  const announced = /listening on (127\.0\.0\.1:\d+)/;
+  const daemon = await startDaemon([tool(program), "serve", file], {
+    env: { OTEL_TRACES_EXPORTER: "none" },
+    ready: ({ lines }) => lines.some((line) => announced.test(line)),
+  });
+  const host = daemon.lines.map((line) => announced.exec(line)?.[1]).find((found) => found !== undefined) ?? "";
+  return {
+    api: new Api({ url: `http://${host}` }),
+    lines: daemon.lines,
+    stop: async () => {
+      await daemon.stop("SIGKILL");
+    },
+  };
+}
+
+/** Its `garbage-collect`, while nothing serves the folder. */
+export async function collectGarbage(
+  { program }: PeerKind,
+  options: PeerOptions,
+  ...flags: string[]
+): Promise<Finished> {
+  const file = await writeConfig(program, options);
+  return await runAny([tool(program), "garbage-collect", ...flags, file], { env: { OTEL_TRACES_EXPORTER: "none" } });
+}
+
+async function writeConfig(program: string, { root, folder, purgeOlderThan }: PeerOptions): Promise<string> {
+  const file = path.join(folder, `${program}.yml`);
+  const config = {
+    version: 0.1,
+    log: { level: "info" },
+    storage: {
+      filesystem: { rootdirectory: root },
+      delete: { enabled: true },
+      maintenance: {
+        uploadpurging:
+          purgeOlderThan === undefined
+            ? { enabled: false }
+            : { enabled: true, age: purgeOlderThan, interval: "24h", dryrun: false },
+      },
+    },
+    http: { addr: "127.0.0.1:0", secret: "of-the-test" },
+  };
+  await writeFile(file, JSON.stringify(config));
+  return file;
+}
