@@ -4,6 +4,8 @@
  * A run can be repeated: LADING_SEED=<the seed in the test's name>.
  */
 import { randomInt } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { sha256, type Api } from "../support/api.ts";
 import { json } from "../support/images.ts";
@@ -137,5 +139,13 @@ describe.each(PEERS)("$name", (kind) => {
     };
     const [rounds] = await Promise.all([deleting(), pushing()]);
     expect(rounds).toBeGreaterThan(0);
+  });
+
+  test("the end of an upload leaves the folder in which it may be about to begin one", async () => {
+    // It makes `_uploads` and then the session's folder: removed in between, its client gets a 500.
+    const ours = await place.startOurs();
+    await pushMade(ours.api, "team/app", makeManifest(), "v1");
+    const uploads = path.join(place.root, "docker/registry/v2/repositories/team/app/_uploads");
+    expect(await readdir(uploads)).toEqual([]);
   });
 });
