@@ -3,7 +3,7 @@ import path from "node:path";
 import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Api } from "../support/api.ts";
+import { Api } from "../support/api.ts";
 import { contentsOf, makeImage, makeIndex, type Image, type Index } from "../support/images.ts";
 import type { Lading, LoggedRequest } from "../support/lading.ts";
 import type { ImageClient, ImageSession, Pulled } from "./client.ts";
@@ -48,6 +48,13 @@ export function imageSuite(client: ImageClient): void {
         expect(written.length).toBeGreaterThan(0);
         expect(new Set(written.map(({ user }) => user))).toEqual(new Set(["ann"]));
         await server.api.expect(401, "GET", "/v2/team/app/tags/list", { anonymous: true });
+      });
+    }
+
+    if (cell.host === "https") {
+      test("was given a CA, without which nobody gets through", async () => {
+        await expect(new Api({ url: `http://${server.host}` }).call("GET", "/v2/")).rejects.toThrow();
+        await expect(new Api({ url: `https://${server.host}` }).call("GET", "/v2/")).rejects.toThrow(/certificate/);
       });
     }
 
