@@ -10,6 +10,8 @@ export const limits = {
   repositoryName: 255,
   /** Tags that one manifest push may name (specification: at least 10). */
   tagsPerPush: 100,
+  /** Tags of which is remembered what they named last. */
+  tagsSeen: 10_000,
   /** Entries in one page of tags or referrers when the client names no number. */
   pageEntries: 10_000,
   /** A page of referrers ends before this size, so that every client can read it. */

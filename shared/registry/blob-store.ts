@@ -5,8 +5,11 @@ import { layout } from "./layout.ts";
 import { readLink, writeLink } from "./link.ts";
 
 /**
- * One repository's view of the blobs, which are stored once for all repositories. Every read looks at the repository's link
- * first: the link is membership, and membership is what a repository's readers are allowed to see.
+ * One repository's view of the blobs, which are stored once for all repositories. Nothing is shown without the repository's
+ * link: the link is membership, and membership is what a repository's readers are allowed to see.
+ *
+ * Link and bytes are asked for at once, since nearly always both are there. A push writes the bytes before the link, so a
+ * link whose bytes were not there a moment ago is looked at again before anybody is told that the blob is missing.
  */
 export class BlobStore {
   readonly #driver: StorageDriver;
@@ -19,13 +22,18 @@ export class BlobStore {
 
   /** Size and age of a blob of this repository, or undefined. */
   async head(digest: Digest): Promise<ObjectInfo | undefined> {
-    const stored = await this.#resolve(digest);
-    return stored === undefined ? undefined : await this.#driver.head(layout.blob(stored));
+    const bytes = layout.blob(digest);
+    const [stored, info] = await Promise.all([this.#resolve(digest), this.#driver.head(bytes)]);
+    if (stored === undefined) return undefined;
+    return stored === digest && info !== undefined ? info : await this.#driver.head(layout.blob(stored));
   }
 
   /** The bytes of a blob of this repository, or a range of them, or undefined. */
   async get(digest: Digest, range?: ByteRange): Promise<StoredObject | undefined> {
-    const stored = await this.#resolve(digest);
+    const bytes = layout.blob(digest);
+    const [stored, object] = await Promise.all([this.#resolve(digest), this.#driver.get(bytes, range)]);
+    if (stored === digest && object !== undefined) return object;
+    if (object !== undefined && !(object.body instanceof Uint8Array)) await object.body.cancel();
     return stored === undefined ? undefined : await this.#driver.get(layout.blob(stored), range);
   }
 

@@ -1,3 +1,5 @@
+import type { Digest } from "../oci/digest.ts";
+import { limits } from "../oci/limits.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { BlobStore } from "./blob-store.ts";
@@ -5,6 +7,7 @@ import { listRepositories } from "./catalog.ts";
 import { layout } from "./layout.ts";
 import { ManifestStore, type ManifestPolicy } from "./manifest-store.ts";
 import type { NamePage, PageRequest } from "./page.ts";
+import { RecentMap } from "./recent-map.ts";
 import { ReferrerIndex } from "./referrer-index.ts";
 import { TagStore } from "./tag-store.ts";
 import { purgeUploads, type PurgeReport } from "./upload-purge.ts";
@@ -30,9 +33,10 @@ export interface Repository {
   exists(): Promise<boolean>;
 }
 
-/** A registry over a storage driver. Holds no state of its own: any number of processes may serve one storage. */
+/** A registry over a storage driver. Holds nothing that its answers rest on: any number of processes may serve one storage. */
 export class Registry {
   readonly #parts: RegistryParts;
+  readonly #tagsSeen = new RecentMap<Digest>(limits.tagsSeen);
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
@@ -42,7 +46,7 @@ export class Registry {
   repository(name: RepositoryName): Repository {
     const { driver, policy, now, tagConcurrency = 8 } = this.#parts;
     const blobs = new BlobStore(driver, name);
-    const tags = new TagStore(driver, name, tagConcurrency);
+    const tags = new TagStore(driver, name, tagConcurrency, this.#tagsSeen);
     const referrers = new ReferrerIndex(driver, name);
     return {
       name,

@@ -4,6 +4,7 @@ import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts
 import { mapLimit } from "./concurrency.ts";
 import { layout } from "./layout.ts";
 import { readLink, writeLink } from "./link.ts";
+import type { RecentMap } from "./recent-map.ts";
 import { firstPage, type NamePage, type PageRequest } from "./page.ts";
 
 /** The tags of one repository. */
@@ -11,17 +12,26 @@ export class TagStore {
   readonly #driver: StorageDriver;
   readonly #name: RepositoryName;
   readonly #concurrency: number;
+  readonly #seen: RecentMap<Digest>;
 
-  /** `concurrency`: tags that are read at a time where all have to be. */
-  constructor(driver: StorageDriver, name: RepositoryName, concurrency: number) {
+  /** `concurrency`: tags that are read at a time where all have to be. `seen`: shared by all repositories. */
+  constructor(driver: StorageDriver, name: RepositoryName, concurrency: number, seen: RecentMap<Digest>) {
     this.#driver = driver;
     this.#name = name;
     this.#concurrency = concurrency;
+    this.#seen = seen;
   }
 
   /** The manifest that a tag names, or undefined. */
   async resolve(tag: Tag): Promise<Digest | undefined> {
-    return await readLink(this.#driver, layout.tagLink(this.#name, tag));
+    const digest = await readLink(this.#driver, layout.tagLink(this.#name, tag));
+    if (digest !== undefined) this.#seen.set(`${this.#name}:${tag}`, digest);
+    return digest;
+  }
+
+  /** What the tag named when this process last resolved it: a guess, for asking ahead. */
+  lastSeen(tag: Tag): Digest | undefined {
+    return this.#seen.get(`${this.#name}:${tag}`);
   }
 
   /**

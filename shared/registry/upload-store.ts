@@ -7,6 +7,7 @@ import { HashedBody, nativeHasher, resumableHasher, resumeHasher, type Hasher } 
 import type { RepositoryName } from "../oci/reference.ts";
 import {
   bytesOf,
+  DraftGoneError,
   PreconditionFailedError,
   type Draft,
   type PutCondition,
@@ -186,7 +187,7 @@ export class UploadStore {
     const resumed = hashState === undefined ? undefined : await resumeHasher(algorithm, hashState);
     if (resumed !== undefined) return resumed;
     const fresh = chunked ? await resumableHasher(algorithm) : nativeHasher(algorithm);
-    for await (const chunk of this.#driver.drafts.read(draft)) fresh.update(chunk);
+    for await (const chunk of this.#read(draft)) fresh.update(chunk);
     return fresh;
   }
 
@@ -202,7 +203,7 @@ export class UploadStore {
         await this.#driver.drafts.publish(draft, key);
       } catch (error) {
         // Of two commits of one session the slower finds its bytes moved away, to where it wanted them.
-        if (!(await isStored())) throw error;
+        if (!(await isStored())) throw error instanceof DraftGoneError ? endedElsewhere() : error;
       }
     }
     await this.#blobs.link(digest);
@@ -218,8 +219,17 @@ export class UploadStore {
       if (resumed !== undefined) return resumed.digest();
     }
     const hasher = nativeHasher(algorithm);
-    for await (const chunk of this.#driver.drafts.read(draft)) hasher.update(chunk);
+    for await (const chunk of this.#read(draft)) hasher.update(chunk);
     return hasher.digest();
+  }
+
+  /** The bytes of a session, unless another request has ended it meanwhile. */
+  async *#read(draft: Draft): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#driver.drafts.read(draft);
+    } catch (error) {
+      throw error instanceof DraftGoneError ? endedElsewhere() : error;
+    }
   }
 
   /**
@@ -313,6 +323,10 @@ function unknownUpload(id: string): RegistryError {
   return new RegistryError("BLOB_UPLOAD_UNKNOWN", "no such upload session in this repository; start a new one", {
     id: id.slice(0, 100),
   });
+}
+
+function endedElsewhere(): RegistryError {
+  return new RegistryError("BLOB_UPLOAD_UNKNOWN", "another request has ended this upload session; start a new one");
 }
 
 function isUnknownUpload(error: unknown): boolean {
