@@ -87,11 +87,11 @@ export interface DraftStore {
   begin(prefix: string): Draft;
   /** Adds a body. All or nothing: if the body fails, what it wrote is removed and the draft stays as it was. Durable. */
   append(draft: Draft, body: AsyncIterable<Uint8Array>): Promise<Draft>;
-  /** The draft's bytes. Throws if they are gone. */
+  /** The draft's bytes. Throws DraftGoneError. */
   read(draft: Draft): AsyncIterable<Uint8Array>;
   /**
    * Makes the draft an object, durable and visible all at once, replacing what is there. A draft of one append is used up;
-   * one of several stays readable, so that what follows can be tried again. Either is then discarded.
+   * one of several stays readable, so that what follows can be tried again. Either is then discarded. Throws DraftGoneError.
    */
   publish(draft: Draft, key: string): Promise<void>;
   /** Removes the draft's bytes, except those that `keep` holds as well. Idempotent. */
@@ -111,6 +111,14 @@ export class ObjectTooLargeError extends Error {
   override readonly name = "ObjectTooLargeError";
   constructor(key: string, limit: number) {
     super(`object is larger than ${limit} bytes: ${key}`);
+  }
+}
+
+/** Bytes of a draft are not there any more: it was published or discarded by somebody else. */
+export class DraftGoneError extends Error {
+  override readonly name = "DraftGoneError";
+  constructor() {
+    super("the draft's bytes are gone");
   }
 }
 

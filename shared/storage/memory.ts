@@ -1,6 +1,7 @@
 /** Objects in this process's memory: for tests and for trying things out. Gone when it ends. */
 import { randomUUID } from "node:crypto";
 import {
+  DraftGoneError,
   ObjectTooLargeError,
   PreconditionFailedError,
   type ByteRange,
@@ -123,7 +124,7 @@ class MemoryDrafts implements DraftStore {
   async *read(draft: Draft): AsyncGenerator<Uint8Array> {
     for (const key of (draft as MemoryDraft).segments) {
       const bytes = await this.#driver.read(key, Infinity);
-      if (bytes === undefined) throw new Error(`a segment of the draft is gone: ${key}`);
+      if (bytes === undefined) throw new DraftGoneError();
       yield bytes;
     }
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import path from "node:path";
-import type { Draft, DraftStore } from "../driver.ts";
+import { DraftGoneError, type Draft, type DraftStore } from "../driver.ts";
 import { checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { writeBody } from "./body.ts";
@@ -9,6 +9,7 @@ import {
   close,
   closeQuietly,
   fsync,
+  isAbsent,
   moveInto,
   open,
   openForWrite,
@@ -68,7 +69,7 @@ export class FileDrafts implements DraftStore {
 
   async *read(draft: Draft): AsyncGenerator<Uint8Array> {
     for (const key of (draft as FileDraft).segments) {
-      const fd = await open(this.#folder.pathOf(key), "r");
+      const fd = await open(this.#folder.pathOf(key), "r").catch(goneIfAbsent);
       try {
         for (;;) {
           const { bytesRead, buffer } = await read(fd, Buffer.allocUnsafe(CONCAT_BYTES), 0, CONCAT_BYTES, null);
@@ -87,7 +88,12 @@ export class FileDrafts implements DraftStore {
     const [only] = segments;
     if (segments.length === 1 && only !== undefined) {
       const source = this.#folder.pathOf(only);
-      await asStorageFault(async () => await moveInto(source, target));
+      try {
+        await asStorageFault(async () => await moveInto(source, target));
+      } catch (error) {
+        await prune(path.dirname(target), this.#folder.root);
+        return goneIfAbsent(error);
+      }
       await prune(path.dirname(source), this.#folder.root);
       return;
     }
@@ -124,4 +130,8 @@ export class FileDrafts implements DraftStore {
       }
     });
   }
+}
+
+function goneIfAbsent(error: unknown): never {
+  throw isAbsent(error) ? new DraftGoneError() : error;
 }

@@ -100,6 +100,9 @@ export async function prune(folder: string, root: string): Promise<string> {
   return current;
 }
 
+/** How often a folder is made again before its absence is believed to have another reason. */
+const FOLDER_ATTEMPTS = 100;
+
 /**
  * Does what needs the folder of a file, making it where it is missing; once more where a concurrent delete removed it again
  * because it was still empty. `topmost` is the highest folder that had to be made.
@@ -114,9 +117,14 @@ async function withFolder<T>(
     try {
       return { result: await work(), topmost };
     } catch (error) {
-      if (codeOf(error) !== "ENOENT" || attempt > 10) throw error;
+      if (codeOf(error) !== "ENOENT" || attempt >= FOLDER_ATTEMPTS) throw error;
+    }
+    try {
       const made = await mkdir(folder, { recursive: true, mode: 0o755 });
       if (made !== undefined && (topmost === undefined || made.length < topmost.length)) topmost = made;
+    } catch (error) {
+      // A folder above it was removed between two of the steps that this takes.
+      if (codeOf(error) !== "ENOENT") throw error;
     }
   }
 }
