@@ -9,7 +9,6 @@ import {
   close,
   closeQuietly,
   fsync,
-  isAbsent,
   moveInto,
   open,
   openForWrite,
@@ -19,6 +18,7 @@ import {
   syncFolder,
   unlink,
 } from "./files.ts";
+import { isAbsent } from "./reads.ts";
 
 /** Each append is a file of its own below the draft's prefix. */
 interface FileDraft extends Draft {
