@@ -33,3 +33,28 @@ export function containerd2Folder(): string {
   tool("containerd-2");
   return path.join(TOOLS, "containerd-2");
 }
+
+/** What the suites with real clients and real registries need. */
+export const PROGRAMS = [
+  ...["skopeo", "podman", "buildah", "docker", "dockerd", "containerd", "ctr", "docker-registry"],
+  ...["crane", "oras", "regctl", "helm", "cosign", "containerd-2", "ctr-2", "dockerd-29", "registry-3"],
+] as const;
+
+export type ToolName = (typeof PROGRAMS)[number] | "node-24" | "conformance-main" | "conformance-v1.1.1";
+
+/** Those of the programs that are not installed. */
+export function missingTools(names: readonly ToolName[]): ToolName[] {
+  return names.filter((name) => {
+    try {
+      tool(name);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
+
+/** The Node that Lambda runs. */
+export function nodeTool(): string {
+  return tool("node-24");
+}

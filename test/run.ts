@@ -1,0 +1,119 @@
+/**
+ * All that there is to test, in one go: `npm test`.
+ *
+ *     npm test                    what this machine can run; what it cannot is listed at the end, with the reason
+ *     npm test -- --all           every client on every host, driver and sign-in, instead of a pairwise selection
+ *     npm test -- --require       a missing program is a failure: for CI
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { missingTools, nodeTool, PROGRAMS, type ToolName } from "./support/tools.ts";
+
+interface Suite {
+  readonly name: string;
+  /** Programs that it cannot do without. */
+  readonly needs: readonly ToolName[];
+  /** Why CI goes on without them: they cannot be had. Whoever has them runs the suite all the same. */
+  readonly excused?: string;
+  readonly command: () => readonly string[];
+  /** Where the suite leaves its figures, in vitest's JSON. */
+  readonly report?: string;
+}
+
+const REPORTS = "reports";
+const all = process.argv.includes("--all");
+const strict = process.argv.includes("--require");
+
+const SUITES: readonly Suite[] = [
+  vitest("core", "vitest.config.ts", []),
+  {
+    ...vitest("core on Node 24", "vitest.config.ts", ["test/unit", "test/http"], nodeTool),
+    needs: ["node-24"],
+  },
+  { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: PROGRAMS },
+  {
+    name: "official conformance",
+    needs: ["conformance-main", "conformance-v1.1.1"],
+    excused:
+      "the module proxy refuses both suites; test/conformance/spec.test.ts walks the same list in the core suite",
+    command: () => ["bash", "test/conformance/official.sh"],
+  },
+];
+
+function vitest(
+  name: string,
+  config: string,
+  folders: readonly string[],
+  node = (): string => process.execPath,
+): Suite {
+  const report = `${REPORTS}/${name.replaceAll(" ", "-")}.json`;
+  const arguments_ = [
+    "run",
+    "--config",
+    config,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+  ];
+  return {
+    name,
+    needs: [],
+    report,
+    command: () => [node(), "node_modules/vitest/vitest.mjs", ...arguments_, ...folders],
+  };
+}
+
+mkdirSync(REPORTS, { recursive: true });
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const notRun: string[] = [];
+const skippedTests: string[] = [];
+let failed = false;
+
+for (const suite of SUITES) {
+  const missing = missingTools(suite.needs);
+  if (missing.length > 0) {
+    const fatal = strict && suite.excused === undefined;
+    failed ||= fatal;
+    const reason = suite.excused ?? "test/tools/install.sh installs them";
+    notRun.push(`${suite.name}: missing ${missing.join(", ")} (${reason})${fatal ? " — REQUIRED HERE" : ""}`);
+    continue;
+  }
+  process.stdout.write(`\n=== ${suite.name}\n`);
+  if (suite.report !== undefined) rmSync(suite.report, { force: true });
+  const [program = "", ...rest] = suite.command();
+  const { status } = spawnSync(program, rest, {
+    stdio: "inherit",
+    env: { ...process.env, LADING_SELECTION: all ? "all" : (process.env["LADING_SELECTION"] ?? "pairwise") },
+  });
+  if (status !== 0) failed = true;
+  if (suite.report !== undefined) count(suite.report);
+}
+
+/** Adds a suite's figures to the totals. A report that is missing is a failure: the suite died. */
+function count(report: string): void {
+  interface Report {
+    numPassedTests: number;
+    numFailedTests: number;
+    numPendingTests: number;
+    testResults: { assertionResults: { status: string; fullName: string }[] }[];
+  }
+  try {
+    const figures = JSON.parse(readFileSync(report, "utf8")) as Report;
+    totals.passed += figures.numPassedTests;
+    totals.failed += figures.numFailedTests;
+    totals.skipped += figures.numPendingTests;
+    for (const { assertionResults } of figures.testResults) {
+      for (const { status, fullName } of assertionResults)
+        if (status !== "passed" && status !== "failed") skippedTests.push(fullName);
+    }
+  } catch {
+    failed = true;
+    process.stdout.write(`${report} is missing: the suite did not end\n`);
+  }
+}
+
+if (skippedTests.length > 0) process.stdout.write(`\nSkipped:\n${skippedTests.map((name) => `  ${name}\n`).join("")}`);
+if (notRun.length > 0) process.stdout.write(`\nNot run here:\n${notRun.map((line) => `  ${line}\n`).join("")}`);
+if (strict && skippedTests.length > 0) failed = true;
+process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
+process.exitCode = failed || totals.passed === 0 ? 1 : 0;
