@@ -1,6 +1,12 @@
 /** What every storage driver promises of drafts: large objects before they have their key. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { listKeys, type Draft, type DraftStore, type StorageDriver } from "../../shared/storage/driver.ts";
+import {
+  DraftGoneError,
+  listKeys,
+  type Draft,
+  type DraftStore,
+  type StorageDriver,
+} from "../../shared/storage/driver.ts";
 import { bodyOf, brokenBody, bytesOfBody, collect, ManualBody, pattern } from "../support/bodies.ts";
 import type { StoreFactory, TestStore } from "../support/stores.ts";
 
@@ -136,9 +142,20 @@ export function draftContract(name: string, makeStore: StoreFactory): void {
     it("reading one whose bytes are gone is an error, never a shorter body", async () => {
       const draft = await write("second", await write("first "));
       for (const key of (await keysOf(driver)).slice(0, 1)) await driver.delete(key);
-      await expect(textOf(draft)).rejects.toThrow();
-      await expect(drafts.publish(draft, "k")).rejects.toThrow();
-      expect(await driver.head("k")).toBeUndefined();
+      await expect(textOf(draft)).rejects.toThrow(DraftGoneError);
+      await expect(drafts.publish(draft, "final/k")).rejects.toThrow(DraftGoneError);
+      expect(await driver.head("final/k")).toBeUndefined();
+      await drafts.discard(draft);
+      expect(await store.residue()).toEqual([]);
+    });
+
+    it("publishing one twice is an error the second time, and leaves nothing", async () => {
+      const draft = await write("once");
+      await drafts.publish(draft, "k");
+      await expect(drafts.publish(draft, "final/other")).rejects.toThrow(DraftGoneError);
+      expect(await keysOf(driver)).toEqual(["k"]);
+      await driver.delete("k");
+      expect(await store.residue()).toEqual([]);
     });
 
     it("an abandoned one lies under its prefix, where it can be found and deleted", async () => {
