@@ -12,6 +12,7 @@ import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import type { Config, HttpConfig, TlsConfig } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import { isSharedFolder } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
@@ -92,6 +93,7 @@ function createDriver({ storage }: Config): StorageDriver {
       return new FilesystemDriver(
         storage.driver.rootDirectory,
         new MemoryBudget(limits.bodyMemoryBytes, limits.memoryWaitMs),
+        isSharedFolder,
       );
     case "inmemory":
       return new MemoryDriver();

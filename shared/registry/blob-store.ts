@@ -51,6 +51,8 @@ export class BlobStore {
     if (source === undefined) return false;
     const stored = from === undefined ? digest : await from.#resolve(digest);
     if (stored === undefined) return false;
+    // An alias leads distribution to the link of what it names: that one first.
+    if (stored !== digest) await writeLink(this.#driver, layout.layerLink(this.#name, stored), stored);
     await writeLink(this.#driver, layout.layerLink(this.#name, digest), stored);
     return true;
   }

@@ -29,10 +29,8 @@ async function* walk(driver: StorageDriver, parent: string, last: string): Async
   }
 }
 
-async function isRepository(driver: StorageDriver, name: string): Promise<boolean> {
-  const { objects, prefixes } = await driver.list(`${layout.repository(name)}_manifests/`, {
-    delimiter: "/",
-    limit: 1,
-  });
+/** Does a repository of this name exist? Where storage has folders an empty one counts, as it does for distribution. */
+export async function isRepository(driver: StorageDriver, name: string): Promise<boolean> {
+  const { objects, prefixes } = await driver.list(layout.manifests(name), { delimiter: "/", limit: 1 });
   return objects.length + prefixes.length > 0;
 }

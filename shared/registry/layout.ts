@@ -23,6 +23,16 @@ import type { RepositoryName, Tag } from "../oci/reference.ts";
 
 const ROOT = "docker/registry/v2/";
 
+const SHARED_FOLDER = /\/(?:_uploads|_layers(?:\/[a-z0-9]+)?|_manifests(?:\/tags|\/revisions(?:\/[a-z0-9]+)?)?)$/;
+
+/**
+ * Must this folder stay when it is empty, where the storage has folders? Other registries make what they need in it in two
+ * steps, the folder and then what lies in it, and fail if it goes away in between.
+ */
+export function isSharedFolder(folder: string): boolean {
+  return SHARED_FOLDER.test(folder);
+}
+
 export const layout = {
   repositories: `${ROOT}repositories/`,
 
@@ -33,7 +43,7 @@ export const layout = {
   revisionLink: (name: RepositoryName, digest: Digest) =>
     `${ROOT}repositories/${name}/_manifests/revisions/${pathOf(digest)}/link`,
 
-  manifests: (name: RepositoryName) => `${ROOT}repositories/${name}/_manifests/`,
+  manifests: (name: string) => `${ROOT}repositories/${name}/_manifests/`,
   tags: (name: RepositoryName) => `${ROOT}repositories/${name}/_manifests/tags/`,
   tag: (name: RepositoryName, tag: Tag) => `${ROOT}repositories/${name}/_manifests/tags/${tag}/`,
   tagLink: (name: RepositoryName, tag: Tag) => `${ROOT}repositories/${name}/_manifests/tags/${tag}/current/link`,

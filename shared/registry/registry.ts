@@ -3,8 +3,7 @@ import { limits } from "../oci/limits.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { BlobStore } from "./blob-store.ts";
-import { listRepositories } from "./catalog.ts";
-import { layout } from "./layout.ts";
+import { isRepository, listRepositories } from "./catalog.ts";
 import { ManifestStore, type ManifestPolicy } from "./manifest-store.ts";
 import type { NamePage, PageRequest } from "./page.ts";
 import { RecentMap } from "./recent-map.ts";
@@ -54,10 +53,7 @@ export class Registry {
       tags,
       uploads: new UploadStore(driver, name, blobs, now),
       manifests: new ManifestStore(driver, name, { blobs, tags, referrers }, policy),
-      exists: async () => {
-        const { objects, prefixes } = await driver.list(layout.manifests(name), { delimiter: "/", limit: 1 });
-        return objects.length + prefixes.length > 0;
-      },
+      exists: async () => await isRepository(driver, name),
     };
   }
 

@@ -16,6 +16,7 @@ import {
   read,
   remove,
   syncFolder,
+  type FolderRule,
   unlink,
 } from "./files.ts";
 import { isAbsent } from "./reads.ts";
@@ -27,7 +28,8 @@ interface FileDraft extends Draft {
 }
 
 export interface DraftFolder {
-  readonly root: string;
+  /** Which folders stay when they are empty. */
+  readonly stays: FolderRule;
   /** The file of a key. */
   pathOf(key: string): string;
   /** A fresh file that no listing shows. */
@@ -60,7 +62,7 @@ export class FileDrafts implements DraftStore {
     const file = this.#folder.pathOf(key);
     const written = await this.#writeFile(file, body);
     if (written === 0) {
-      await remove(file, this.#folder.root);
+      await remove(file, this.#folder.stays);
       return draft as FileDraft;
     }
     await syncFolder(path.dirname(file));
@@ -91,10 +93,10 @@ export class FileDrafts implements DraftStore {
       try {
         await asStorageFault(async () => await moveInto(source, target));
       } catch (error) {
-        await prune(path.dirname(target), this.#folder.root);
+        await prune(path.dirname(target), this.#folder.stays);
         return goneIfAbsent(error);
       }
-      await prune(path.dirname(source), this.#folder.root);
+      await prune(path.dirname(source), this.#folder.stays);
       return;
     }
     const joined = this.#folder.temporary();
@@ -110,7 +112,7 @@ export class FileDrafts implements DraftStore {
   async discard(draft: Draft, keep?: Draft): Promise<void> {
     const kept = new Set(keep === undefined ? [] : (keep as FileDraft).segments);
     for (const key of (draft as FileDraft).segments) {
-      if (!kept.has(key)) await remove(this.#folder.pathOf(key), this.#folder.root);
+      if (!kept.has(key)) await remove(this.#folder.pathOf(key), this.#folder.stays);
     }
   }
 
@@ -126,7 +128,7 @@ export class FileDrafts implements DraftStore {
         return written;
       } finally {
         await close(fd);
-        if (!complete) await remove(file, this.#folder.root).catch(() => undefined);
+        if (!complete) await remove(file, this.#folder.stays).catch(() => undefined);
       }
     });
   }

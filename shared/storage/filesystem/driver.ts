@@ -41,6 +41,7 @@ import {
   stat,
   unlink,
   write,
+  type FolderRule,
 } from "./files.ts";
 import { readThreads } from "./read-threads.ts";
 import { etagOf, isAbsent, type Bytes, type FileInfo, type ReadAnswers, type ReadRequest } from "./reads.ts";
@@ -64,14 +65,19 @@ export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
   readonly drafts: DraftStore;
   readonly #root: string;
+  readonly #stays: FolderRule;
   readonly #private: string;
 
-  /** `root` is made when the first object is written. */
-  constructor(root: string, budget: MemoryBudget) {
+  /**
+   * `root` is made when the first object is written. Folders that a delete leaves empty are removed, but for those of which
+   * `keepFolder` says, given their key without a slash at the end, that they stay.
+   */
+  constructor(root: string, budget: MemoryBudget, keepFolder: FolderRule = () => false) {
     this.#root = path.resolve(root);
     this.#private = path.join(this.#root, PRIVATE_FOLDER);
+    this.#stays = (folder) => folder.length <= this.#root.length || keepFolder(folder.slice(this.#root.length + 1));
     this.drafts = new FileDrafts(
-      { root: this.#root, pathOf: (key) => this.#path(key), temporary: () => this.#temporary() },
+      { stays: this.#stays, pathOf: (key) => this.#path(key), temporary: () => this.#temporary() },
       budget,
     );
   }
@@ -114,7 +120,7 @@ export class FilesystemDriver implements StorageDriver {
   }
 
   async delete(key: string): Promise<void> {
-    await asStorageFault(async () => await remove(this.#path(key), this.#root));
+    await asStorageFault(async () => await remove(this.#path(key), this.#stays));
   }
 
   async deleteMany(keys: readonly string[]): Promise<void> {

@@ -73,8 +73,11 @@ export async function linkInto(from: string, to: string): Promise<void> {
   await syncFolders(path.dirname(to), topmost);
 }
 
-/** Removes a file and the folders that it leaves empty, up to but not including `root`. Durable. False if it was absent. */
-export async function remove(file: string, root: string): Promise<boolean> {
+/** Does this folder stay when it is empty? At the latest the root does. */
+export type FolderRule = (folder: string) => boolean;
+
+/** Removes a file and the folders that it leaves empty, up to one that stays. Durable. False if it was absent. */
+export async function remove(file: string, stays: FolderRule): Promise<boolean> {
   try {
     await unlink(file);
   } catch (error) {
@@ -82,14 +85,14 @@ export async function remove(file: string, root: string): Promise<boolean> {
     if (isAbsent(error) || codeOf(error) === "EISDIR") return false;
     throw error;
   }
-  await syncFolder(await prune(path.dirname(file), root));
+  await syncFolder(await prune(path.dirname(file), stays));
   return true;
 }
 
-/** Removes empty folders from `folder` upwards; gives the first that stays. */
-export async function prune(folder: string, root: string): Promise<string> {
+/** Removes empty folders from `folder` upwards; gives the first that is left. */
+export async function prune(folder: string, stays: FolderRule): Promise<string> {
   let current = folder;
-  while (current !== root && current.startsWith(root)) {
+  while (!stays(current)) {
     try {
       await rmdir(current);
     } catch (error) {
@@ -123,8 +126,8 @@ async function withFolder<T>(
       const made = await mkdir(folder, { recursive: true, mode: 0o755 });
       if (made !== undefined && (topmost === undefined || made.length < topmost.length)) topmost = made;
     } catch (error) {
-      // A folder above it was removed between two of the steps that this takes.
-      if (codeOf(error) !== "ENOENT") throw error;
+      // A folder above it was removed between two of the steps that this takes; Node reports some of that as ENOTDIR.
+      if (!isAbsent(error)) throw error;
     }
   }
 }
