@@ -2,15 +2,11 @@
  * The registry as an HTTP server on Node: what `npm start`, a container and a systemd unit run. A composition root: it puts
  * the parts together as the configuration says, and holds no rules of the registry.
  */
-import { readFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
-import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { anonymousAuthenticator, type Authenticator } from "../../shared/auth/authenticator.ts";
 import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
-import type { Config, HttpConfig, TlsConfig } from "../../shared/config/config.ts";
+import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import { isSharedFolder } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
@@ -25,6 +21,7 @@ import type { Logger } from "../../shared/telemetry/logger.ts";
 import { createMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type RequestReport } from "./app.ts";
 import { createDebugServer } from "./debug-server.ts";
+import { addressOf, createHttpServer, drain, listen } from "./http-server.ts";
 
 /** A running registry. */
 export interface RunningServer {
@@ -70,13 +67,13 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     },
     { hostname: "localhost" },
   );
-  const server = await createHttpServer(config.http, listener);
+  const server = await createHttpServer(config.http, (incoming, outgoing) => void listener(incoming, outgoing));
   const debug = config.http.debug === undefined ? undefined : createDebugServer(config.http.debug, health, metrics);
   await listen(server, config.http.listen);
   if (debug !== undefined && config.http.debug !== undefined) await listen(debug, config.http.debug.listen);
 
   return {
-    url: urlOf(server, config.http),
+    url: addressOf(server, config.http),
     close: async () => {
       stopPurging();
       await drain(server, config.http.drainTimeoutMs);
@@ -127,9 +124,10 @@ function manifestPolicy({
     allowSparse: allowSparseManifests,
     allowSparseIndexes: allowSparseIndexes || allowSparseManifests,
     urlAllowed: (url) => {
-      if (!urls.checked) return true;
+      // Without rules any URL will do: distribution takes none then, and with it no image that names one.
+      if (!urls.checked || allow.length + deny.length === 0) return true;
       if (!/^https?:\/\/[^#]+$/.test(url) || deny.some((pattern) => pattern.test(url))) return false;
-      return allow.length === 0 ? deny.length > 0 : allow.some((pattern) => pattern.test(url));
+      return allow.length === 0 || allow.some((pattern) => pattern.test(url));
     },
   };
 }
@@ -221,81 +219,4 @@ function startPurging({ storage }: Config, registry: Registry, driver: StorageDr
     clearTimeout(first);
     clearInterval(timer);
   };
-}
-
-async function createHttpServer(http: HttpConfig, listener: ReturnType<typeof getRequestListener>): Promise<Server> {
-  const onRequest = (...[incoming, outgoing]: Parameters<typeof listener>): void => void listener(incoming, outgoing);
-  const options = { requestTimeout: 0, headersTimeout: limits.headersMs, keepAliveTimeout: limits.keepAliveMs };
-  const server =
-    http.tls === undefined
-      ? createServer(options, onRequest)
-      : createTlsServer({ ...options, ...(await tlsOptions(http.tls)) }, onRequest);
-  server.setTimeout(limits.silenceMs);
-  server.on("clientError", answerMalformed);
-  return server;
-}
-
-/** What the HTTP parser refuses never reaches the app; it gets an error in the API's form all the same. */
-function answerMalformed(error: Error & { code?: string }, socket: import("node:stream").Duplex): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const [status, message] =
-    error.code === "HPE_HEADER_OVERFLOW"
-      ? ["431 Request Header Fields Too Large", "the request's headers are too large"]
-      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? ["408 Request Timeout", "the request did not arrive in time"]
-        : ["400 Bad Request", "the request is not well-formed HTTP/1.1"];
-  const body = JSON.stringify({ errors: [{ code: "UNSUPPORTED", message }] });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  );
-}
-
-async function tlsOptions(tls: TlsConfig): Promise<TlsOptions> {
-  const asksForCertificate = tls.clientAuth !== "none";
-  return {
-    cert: await readFile(tls.certificate),
-    key: await readFile(tls.key),
-    minVersion: tls.minimumVersion,
-    requestCert: asksForCertificate,
-    rejectUnauthorized: tls.clientAuth === "require-and-verify-client-cert",
-    ...(tls.clientCAs.length === 0
-      ? {}
-      : { ca: await Promise.all(tls.clientCAs.map(async (file) => await readFile(file))) }),
-    ...(tls.cipherSuites === undefined ? {} : { ciphers: tls.cipherSuites.join(":") }),
-  };
-}
-
-async function listen(server: Server, address: HttpConfig["listen"]): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    const listening = (): void => {
-      server.off("error", reject);
-      resolve();
-    };
-    if (address.kind === "unix") server.listen(address.path, listening);
-    else if (address.host === "") server.listen(address.port, listening);
-    else server.listen(address.port, address.host, listening);
-  });
-}
-
-function urlOf(server: Server, { listen: address, tls, prefix }: HttpConfig): string {
-  if (address.kind === "unix") return `unix:${address.path}`;
-  const { port } = server.address() as AddressInfo;
-  const host = address.host === "" || address.host === "0.0.0.0" || address.host === "::" ? "localhost" : address.host;
-  return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}${prefix}`;
-}
-
-/** Idle connections go at once, requests in flight get `timeoutMs` to end. */
-async function drain(server: Server, timeoutMs: number): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

@@ -143,7 +143,7 @@ export interface ValidationConfig {
  * `checked: false`: any. Otherwise every URL must be http or https, without a fragment, and
  * - match no pattern of `deny`, and
  * - match a pattern of `allow`, unless `allow` is empty and `deny` is not;
- * - with both empty no URL is allowed at all.
+ * - with both empty there is no rule (distribution then allows no URL at all, and so no image that names one).
  */
 export interface UrlRules {
   readonly checked: boolean;
