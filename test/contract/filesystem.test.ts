@@ -1,5 +1,6 @@
 /** What the folder driver promises beyond the contract: on a real disk, with real faults of the kernel's. */
 import { createHash } from "node:crypto";
+import { closeSync, openSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import {
   chmod,
@@ -18,6 +19,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PreconditionFailedError, StorageFullError, type StorageDriver } from "../../shared/storage/driver.ts";
 import type { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
+import { streamFile } from "../../shared/storage/filesystem/body.ts";
 import { bodyOf, brokenBody, bytesOfBody, ManualBody, pattern } from "../support/bodies.ts";
 import { filesystemDriver } from "../support/stores.ts";
 import { everythingIn, removeFolder, temporaryFolder } from "../support/temp.ts";
@@ -173,6 +175,51 @@ describe("a body under its key", () => {
     };
     const [, reads] = await Promise.all([write(), read()]);
     expect(reads).toBeGreaterThan(1);
+  });
+});
+
+describe("a download", () => {
+  // A descriptor that is closed twice, or during a read, is somebody else's by then.
+  it.each([
+    ["read to its end", async (reader: ReadableStreamDefaultReader) => await reader.read(), 1000],
+    [
+      "cancelled in the middle",
+      async (reader: ReadableStreamDefaultReader) => {
+        await reader.read();
+        await reader.cancel();
+      },
+      1_000_000,
+    ],
+    [
+      "cancelled while a read is under way",
+      async (reader: ReadableStreamDefaultReader) => {
+        const reading = reader.read();
+        for (let i = 0; i < 5; i++) await Promise.resolve(); // until the stream has asked for bytes
+        await reader.cancel();
+        await reading;
+      },
+      1_000_000,
+    ],
+    [
+      "cancelled before it was read",
+      async (reader: ReadableStreamDefaultReader) => {
+        await reader.cancel();
+      },
+      1_000_000,
+    ],
+    ["that fails", async (reader: ReadableStreamDefaultReader) => await reader.read().catch(() => 0), 0],
+  ])("%s closes its file once, after its last read", async (_, work, size) => {
+    const file = path.join(folder, "file");
+    await writeFile(file, pattern(size));
+    const fd = openSync(file, "r");
+    let closed = 0;
+    const reader = streamFile(fd, 0, Math.max(size, 10), () => (closed += 1)).getReader();
+    const done = work(reader);
+    expect(closed).toBeLessThanOrEqual(1);
+    await done;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(closed).toBe(1);
+    closeSync(fd);
   });
 });
 

@@ -80,25 +80,42 @@ export function streamFile(
   close: (fd: number) => void,
 ): ReadableStream<Uint8Array> {
   let position = start;
+  let reading = false;
+  let cancelled = false;
+  let closed = false;
+  // Once, and not during a read: the number may be another file's or socket's by then.
+  const closeOnce = (): void => {
+    if (closed) return;
+    closed = true;
+    close(fd);
+  };
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
           const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
-          const { bytesRead } = await read(fd, buffer, 0, buffer.byteLength, position);
+          reading = true;
+          const { bytesRead } = await read(fd, buffer, 0, buffer.byteLength, position).finally(() => (reading = false));
+          if (cancelled) {
+            closeOnce();
+            return;
+          }
           if (bytesRead === 0) throw new Error("the file became shorter while it was read");
           position += bytesRead;
           controller.enqueue(buffer.subarray(0, bytesRead));
           if (position >= end) {
-            close(fd);
+            closeOnce();
             controller.close();
           }
         } catch (error) {
-          close(fd);
+          closeOnce();
           controller.error(error);
         }
       },
-      cancel: () => close(fd),
+      cancel: () => {
+        cancelled = true;
+        if (!reading) closeOnce();
+      },
     },
     { highWaterMark: 0 },
   );
