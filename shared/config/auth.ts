@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { AuthConfig } from "./config.ts";
 import type { Report } from "./report.ts";
 import { anything, map, named, refused, text } from "./values.ts";

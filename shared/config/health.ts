@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { HealthConfig } from "./config.ts";
 import { headers } from "./http.ts";
 import {

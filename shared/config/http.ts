@@ -1,5 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from "node:http";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { HttpConfig, TcpAddress } from "./config.ts";
 import type { Report } from "./report.ts";
 import { tls } from "./tls.ts";

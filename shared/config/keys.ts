@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { dotted, type KeyPath } from "./report.ts";
 import { isMap, notes, type Note, type Schema } from "./values.ts";
 

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { readAuth } from "./auth.ts";
 import type { Config } from "./config.ts";
 import { applyEnvironment, sectionOf } from "./environment.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { LogConfig } from "./config.ts";
 import type { Report } from "./report.ts";
 import { anything, byName, choice, flag, isMap, noEffect, section, setting } from "./values.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { StorageConfig } from "./config.ts";
 import type { Report } from "./report.ts";
 import {

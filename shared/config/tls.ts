@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { ClientAuth, TlsConfig } from "./config.ts";
 import type { Report } from "./report.ts";
 import { choice, isEmpty, refused, section, setting, text, texts } from "./values.ts";

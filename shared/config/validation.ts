@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { ValidationConfig } from "./config.ts";
 import type { Report } from "./report.ts";
 import { choice, flag, listOf, map, noEffect, section, setting, text, texts } from "./values.ts";

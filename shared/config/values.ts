@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { TcpAddress } from "./config.ts";
 
 /** A schema of any kind, as the helpers here take it. */

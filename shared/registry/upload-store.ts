@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import { algorithmOf, CANONICAL_ALGORITHM, digestFrom, type Digest, type DigestAlgorithm } from "../oci/digest.ts";
 import { RangeMismatchError, RegistryError } from "../oci/error.ts";
 import { HashedBody, nativeHasher, resumableHasher, resumeHasher, type Hasher } from "../oci/hasher.ts";
