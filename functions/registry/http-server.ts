@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { HttpConfig, TlsConfig } from "../../shared/config/config.ts";
@@ -37,9 +37,15 @@ function answerMalformed(error: Error & { code?: string }, socket: Duplex): void
 }
 
 async function createTls(tls: TlsConfig, options: ServerOptions, onRequest: RequestListener): Promise<Server> {
-  const server = createTlsServer({ ...options, ...(await tlsOptions(tls)) }, onRequest);
-  server.on("secureConnection", (socket: TLSSocket) => {
-    if (!isAdmitted(socket, tls)) socket.destroy();
+  // A request may lie in the same packet as the end of the handshake, and is then parsed although its socket is destroyed.
+  const admitted = new WeakSet<Socket>();
+  const server = createTlsServer({ ...options, ...(await tlsOptions(tls)) }, (incoming, outgoing) => {
+    if (admitted.has(incoming.socket)) onRequest(incoming, outgoing);
+    else incoming.socket.destroy();
+  });
+  server.prependListener("secureConnection", (socket: TLSSocket) => {
+    if (isAdmitted(socket, tls)) admitted.add(socket);
+    else socket.destroy();
   });
   return server;
 }
