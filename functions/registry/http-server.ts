@@ -1,10 +1,11 @@
 /** The HTTP server under the app: TLS, time limits, what the parser refuses, listening and draining. */
-import { readFile } from "node:fs/promises";
+import { X509Certificate } from "node:crypto";
+import { lstat, readFile, unlink } from "node:fs/promises";
 import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { connect, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import { createSecureContext, type TLSSocket } from "node:tls";
 import type { HttpConfig, TlsConfig } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 
@@ -67,21 +68,53 @@ function isAdmitted(socket: TLSSocket, { clientAuth }: TlsConfig): boolean {
 
 async function tlsOptions(tls: TlsConfig): Promise<TlsOptions> {
   const asksForCertificate = tls.clientAuth !== "none";
+  const cert = await readPem("certificate", tls.certificate, (pem) => createSecureContext({ cert: pem }));
+  const key = await readPem("key", tls.key, (pem) => createSecureContext({ cert, key: pem }));
+  const ca = await Promise.all(
+    tls.clientCAs.map(async (file, i) => await readPem(`clientcas.${i}`, file, (pem) => new X509Certificate(pem))),
+  );
   return {
-    cert: await readFile(tls.certificate),
-    key: await readFile(tls.key),
+    cert,
+    key,
     minVersion: tls.minimumVersion,
     requestCert: asksForCertificate,
     rejectUnauthorized: tls.clientAuth === "require-and-verify-client-cert",
-    ...(tls.clientCAs.length === 0
-      ? {}
-      : { ca: await Promise.all(tls.clientCAs.map(async (file) => await readFile(file))) }),
+    ...(ca.length === 0 ? {} : { ca }),
     ...(tls.cipherSuites === undefined ? {} : { ciphers: tls.cipherSuites.join(":") }),
   };
 }
 
-/** Listens, or throws what keeps it from doing so. */
-export async function listen(server: Server, address: HttpConfig["listen"]): Promise<void> {
+/** A file of the TLS settings. Throws with its key and path where it cannot be read, or where `use` cannot use it. */
+async function readPem(key: string, file: string, use: (pem: Buffer) => unknown): Promise<Buffer> {
+  let step = "cannot be read";
+  try {
+    const pem = await readFile(file);
+    step = "cannot be used";
+    use(pem);
+    return pem;
+  } catch (error) {
+    throw new Error(`http.tls.${key}: the file ${file} ${step}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Which key of the configuration says where to listen. */
+type ListenKey = "http.addr" | "http.debug.addr";
+
+/** Listens, or throws a sentence that says what keeps it from doing so and what to do. */
+export async function listen(server: Server, address: HttpConfig["listen"], key: ListenKey): Promise<void> {
+  try {
+    await tryToListen(server, address);
+  } catch (error) {
+    if (address.kind === "unix" && codeOf(error) === "EADDRINUSE" && (await isAbandoned(address.path))) {
+      await unlink(address.path);
+      await tryToListen(server, address);
+      return;
+    }
+    throw new Error(listenFailure(address, key, error), { cause: error });
+  }
+}
+
+async function tryToListen(server: Server, address: HttpConfig["listen"]): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     const listening = (): void => {
@@ -94,12 +127,57 @@ export async function listen(server: Server, address: HttpConfig["listen"]): Pro
   });
 }
 
+/** Is this a socket that nobody listens on, left by a process that was killed? */
+async function isAbandoned(path: string): Promise<boolean> {
+  if (!(await lstat(path)).isSocket()) return false;
+  return await new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once("error", (error) => resolve(codeOf(error) === "ECONNREFUSED"));
+  });
+}
+
+function listenFailure(address: HttpConfig["listen"], key: ListenKey, error: unknown): string {
+  const where =
+    address.kind === "unix" ? address.path : `${bracketed(address.host) || "any address,"} port ${address.port}`;
+  const other = `REGISTRY_${key.replaceAll(".", "_").toUpperCase()}`;
+  switch (codeOf(error)) {
+    case "EADDRINUSE":
+      return `${key}: ${where} is in use already; end what listens there, or choose another address with ${key} or ${other}`;
+    case "EACCES":
+    case "EPERM":
+      return `${key}: this user may not listen on ${where}; choose a port above 1023 or a folder it may write to, or give it the right`;
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return `${key}: this machine has no such address: ${where}; leave out the host to listen on all that it has`;
+    default:
+      return `${key}: cannot listen on ${where}: ${reasonOf(error)}`;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
 /** Where a server listens, as an address that a client can be given. */
-export function addressOf(server: Server, { listen: address, tls, prefix }: HttpConfig): string {
+export function addressOf(
+  server: Server,
+  { listen: address, tls, prefix }: Pick<HttpConfig, "listen" | "tls" | "prefix">,
+): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   const { port } = server.address() as AddressInfo;
   const host = address.host === "" || address.host === "0.0.0.0" || address.host === "::" ? "localhost" : address.host;
-  return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}${prefix}`;
+  return `${tls === undefined ? "http" : "https"}://${bracketed(host)}:${port}${prefix}`;
 }
 
 /** Idle connections go at once, requests in flight get `timeoutMs` to end. */

@@ -69,8 +69,13 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
   );
   const server = await createHttpServer(config.http, (incoming, outgoing) => void listener(incoming, outgoing));
   const debug = config.http.debug === undefined ? undefined : createDebugServer(config.http.debug, health, metrics);
-  await listen(server, config.http.listen);
-  if (debug !== undefined && config.http.debug !== undefined) await listen(debug, config.http.debug.listen);
+  await listen(server, config.http.listen, "http.addr");
+  if (debug !== undefined && config.http.debug !== undefined) {
+    const { listen: address, prometheus } = config.http.debug;
+    await listen(debug, address, "http.debug.addr");
+    const url = addressOf(debug, { listen: address, prefix: "" });
+    logger.info(`health is at ${url}/debug/health`, prometheus && { metrics: `${url}${prometheus.path}` });
+  }
 
   return {
     url: addressOf(server, config.http),
