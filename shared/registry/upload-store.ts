@@ -164,7 +164,8 @@ export class UploadStore {
   async #write(state: SessionState, { body, range }: Chunk, more: boolean): Promise<{ draft: Draft; hasher: Hasher }> {
     const before = state.draft.size;
     if (range !== undefined && range.start !== before) throw new RangeMismatchError(before);
-    const hasher = await this.#hasherFor(state, more && range !== undefined);
+    // Where there is a second append, or a Content-Range that tells of one, there may be a third.
+    const hasher = await this.#hasherFor(state, more && (range !== undefined || before > 0));
     const hashed = new HashedBody(body, hasher);
     const draft = await this.#driver.drafts.append(state.draft, hashed);
     if (range !== undefined && hashed.bytes !== range.end - range.start + 1) {
@@ -178,7 +179,7 @@ export class UploadStore {
   }
 
   /**
-   * The hasher that has seen what a state holds. `chunked` says that more will follow: then it can be saved. What there is
+   * The hasher that has seen what a state holds. `chunked` says that more may follow: then it can be saved. What there is
    * only a digest of, or a state that this version cannot read, is read once.
    */
   async #hasherFor(state: SessionState, chunked: boolean): Promise<Hasher> {
