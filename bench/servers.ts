@@ -150,6 +150,7 @@ async function startOnce(kind: ServerKind, folder: string): Promise<Server> {
   const log = openSync(logFile, "a");
   const begin = performance.now();
   const child = spawn("setpriv", ["--pdeathsig", "KILL", ...kind.command, configFile], {
+    detached: true, // what interrupts the benchmark at a terminal does not reach it first
     stdio: ["ignore", log, log],
     env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", HOME: home, ...kind.env },
   });
