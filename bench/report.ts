@@ -33,6 +33,7 @@ export interface Results {
   readonly authentication: AuthenticationResults;
 }
 
+const FULL_SECONDS = 2;
 const FULL_MIB = 500;
 const LEAST_ROUNDS = 5;
 
@@ -59,7 +60,7 @@ export async function writeReport(results: Results): Promise<string> {
 
 function introduction({ options, machine, kinds, absent }: Results): string[] {
   const trial =
-    options.rounds < LEAST_ROUNDS || options.layerMib < FULL_MIB
+    options.seconds < FULL_SECONDS || options.rounds < LEAST_ROUNDS || options.layerMib < FULL_MIB
       ? ["**A trial with less than the full measures: its figures say little.**"]
       : [];
   const place = { root: "FOLDER", port: "PORT" };
