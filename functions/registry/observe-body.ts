@@ -5,25 +5,33 @@ export function observeBody(
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let bytes = 0;
+  let told = false;
+  const tell = (): void => {
+    // A body is cancelled while it is being read too, and then that reading ends as well.
+    if (told) return;
+    told = true;
+    ended(bytes);
+  };
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
           const { done, value } = await reader.read();
+          if (told) return;
           if (done) {
             controller.close();
-            ended(bytes);
+            tell();
           } else {
             bytes += value.byteLength;
             controller.enqueue(value);
           }
         } catch (error) {
           controller.error(error);
-          ended(bytes);
+          tell();
         }
       },
       async cancel(reason) {
-        ended(bytes);
+        tell();
         await reader.cancel(reason);
       },
     },
