@@ -9,6 +9,9 @@ import { createSecureContext, type TLSSocket } from "node:tls";
 import type { HttpConfig, TlsConfig } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 
+/** How often draining looks for connections that have become idle. */
+const SWEEP_MS = 50;
+
 /** A server for the app, with or without TLS, not yet listening. Throws where a file of the TLS settings cannot be read. */
 export async function createHttpServer(http: HttpConfig, onRequest: RequestListener): Promise<Server> {
   const options = { requestTimeout: 0, headersTimeout: limits.headersMs, keepAliveTimeout: limits.keepAliveMs };
@@ -180,12 +183,15 @@ export function addressOf(
   return `${tls === undefined ? "http" : "https"}://${bracketed(host)}:${port}${prefix}`;
 }
 
-/** Idle connections go at once, requests in flight get `timeoutMs` to end. */
+/** Idle connections go at once, and others as soon as they are idle; requests in flight get `timeoutMs` to end. */
 export async function drain(server: Server, timeoutMs: number): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+    // A connection that a client keeps open after its answer would else hold everything up until it is cut.
+    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
     server.close(() => {
       clearTimeout(timer);
+      clearInterval(sweep);
       resolve();
     });
     server.closeIdleConnections();
