@@ -2,6 +2,7 @@
  * The registry as an HTTP server on Node: what `npm start`, a container and a systemd unit run. A composition root: it puts
  * the parts together as the configuration says, and holds no rules of the registry.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { anonymousAuthenticator, type Authenticator } from "../../shared/auth/authenticator.ts";
 import { allowAll } from "../../shared/auth/authorizer.ts";
@@ -22,6 +23,9 @@ import { createMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type RequestReport } from "./app.ts";
 import { createDebugServer } from "./debug-server.ts";
 import { addressOf, createHttpServer, drain, listen } from "./http-server.ts";
+
+/** How often closing looks whether all requests have ended. */
+const POLL_MS = 5;
 
 /** A running registry. */
 export interface RunningServer {
@@ -52,10 +56,15 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     },
   });
   const stopPurging = startPurging(config, registry, driver, logger);
-  const app = createApp(appParts(config, { registry, authenticator, health, metrics, logger }));
+  let unfinished = 0;
+  const requestEnded = (): void => {
+    unfinished--;
+  };
+  const app = createApp(appParts(config, { registry, authenticator, health, metrics, logger, requestEnded }));
 
   const listener = getRequestListener(
     (request, { incoming }) => {
+      unfinished++;
       metrics.requestStarted();
       return app.fetch(request, {
         url: incoming.url,
@@ -82,9 +91,12 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     close: async () => {
       stopPurging();
       await drain(server, config.http.drainTimeoutMs);
+      if (authenticator instanceof HtpasswdAuthenticator) await authenticator.close();
+      // What was cut still cleans up behind itself and is logged.
+      const end = performance.now() + limits.settleMs;
+      while (unfinished > 0 && performance.now() < end) await delay(POLL_MS);
       if (debug !== undefined) await drain(debug, 0);
       health.close();
-      if (authenticator instanceof HtpasswdAuthenticator) await authenticator.close();
     },
   };
 }
@@ -152,9 +164,10 @@ interface Parts {
   readonly health: Health;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  readonly requestEnded: () => void;
 }
 
-function appParts(config: Config, { registry, authenticator, health, metrics, logger }: Parts): AppParts {
+function appParts(config: Config, { registry, authenticator, health, metrics, logger, requestEnded }: Parts): AppParts {
   const { http, storage, catalog, log } = config;
   return {
     registry,
@@ -174,6 +187,7 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
       return failing.length === 0 ? undefined : `the registry is out of service: ${failing.join(", ")}`;
     },
     onRequest: (report) => {
+      requestEnded();
       metrics.requestEnded({
         method: report.method,
         route: report.kind,

@@ -28,6 +28,8 @@ export const limits = {
   keepAliveMs: 75_000,
   /** A connection on which nothing moves for this long is closed. */
   silenceMs: 300_000,
+  /** When stopping, how long requests whose connections were cut may take to clean up. */
+  settleMs: 2_000,
   /** The first look for abandoned uploads after the start. */
   firstPurgeMs: 60_000,
   /** How long a write waits for memory before it is answered with 429. */
