@@ -12,7 +12,7 @@ import { randomUUID } from "node:crypto";
 import { Hono, type Context } from "hono";
 import { ANONYMOUS, type Authenticator, type Principal } from "../../shared/auth/authenticator.ts";
 import type { Access, Authorizer } from "../../shared/auth/authorizer.ts";
-import { RangeMismatchError, RegistryError } from "../../shared/oci/error.ts";
+import { MethodNotAllowedError, RangeMismatchError, RegistryError } from "../../shared/oci/error.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import type { Registry } from "../../shared/registry/registry.ts";
 import type { Body } from "../../shared/registry/upload-store.ts";
@@ -178,10 +178,7 @@ async function route(parts: AppParts, { method, uri, header, body }: Incoming, s
   const handler = (Object.hasOwn(handlers, method) ? handlers[method] : undefined) as
     Handler<typeof target.kind> | undefined;
   if (handler === undefined) {
-    throw new RegistryError(
-      "METHOD_NOT_ALLOWED",
-      `${method} is not possible here; ${Object.keys(handlers).join(", ")} are`,
-    );
+    throw new MethodNotAllowedError(method, Object.keys(handlers));
   }
   checkAllowed(settings, target, method);
   if (!authorizer.authorize(scope.principal, accessTo(target, method))) {

@@ -1,6 +1,6 @@
 /** From what went wrong to what the client is told. The only place that chooses a status for an error. */
 import { TooManyAttemptsError, UnauthorizedError } from "../../shared/auth/authenticator.ts";
-import { RangeMismatchError, RegistryError, type ErrorCode } from "../../shared/oci/error.ts";
+import { MethodNotAllowedError, RangeMismatchError, RegistryError, type ErrorCode } from "../../shared/oci/error.ts";
 import { OverloadedError, StorageFullError } from "../../shared/storage/driver.ts";
 import type { Answer } from "./answer.ts";
 
@@ -44,6 +44,7 @@ export function renderError(error: unknown, requestId: string): { answer: Answer
   if (error instanceof OverloadedError || error instanceof TooManyAttemptsError) {
     answer.headers["Retry-After"] = String(error.retryAfterSeconds);
   }
+  if (error instanceof MethodNotAllowedError) answer.headers["Allow"] = error.allowed.join(", ");
   if (error instanceof RangeMismatchError) answer.headers["Range"] = `0-${Math.max(0, error.size - 1)}`;
   return { answer, fault: error instanceof StorageFullError };
 }

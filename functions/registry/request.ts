@@ -17,6 +17,8 @@ export interface ApiSettings {
   readonly deleteEnabled: boolean;
   readonly readOnly: boolean;
   readonly catalogMaxEntries: number;
+  /** Most tags in one answer to a client that says how many it wants. */
+  readonly tagsMaxEntries: number;
 }
 
 export interface ApiRequest {

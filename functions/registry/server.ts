@@ -168,7 +168,7 @@ interface Parts {
 }
 
 function appParts(config: Config, { registry, authenticator, health, metrics, logger, requestEnded }: Parts): AppParts {
-  const { http, storage, catalog, log } = config;
+  const { http, storage, catalog, tags, log } = config;
   return {
     registry,
     authenticator,
@@ -181,6 +181,7 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
       deleteEnabled: storage.deleteEnabled,
       readOnly: storage.readOnly,
       catalogMaxEntries: catalog.maxEntries,
+      tagsMaxEntries: tags.maxEntries,
     },
     unavailable: () => {
       const failing = Object.keys(health.status());

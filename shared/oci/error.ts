@@ -55,3 +55,14 @@ export class RangeMismatchError extends RegistryError {
     this.size = size;
   }
 }
+
+/** A method that what was addressed does not have. */
+export class MethodNotAllowedError extends RegistryError {
+  /** Those that it has. */
+  readonly allowed: readonly string[];
+
+  constructor(method: string, allowed: readonly string[]) {
+    super("METHOD_NOT_ALLOWED", `${method} is not possible here; ${allowed.join(", ")} are`);
+    this.allowed = allowed;
+  }
+}

@@ -63,6 +63,7 @@ export function createTestApp(driver: StorageDriver, { settings, policy, parts }
       deleteEnabled: true,
       readOnly: false,
       catalogMaxEntries: 1000,
+      tagsMaxEntries: 1000,
       ...settings,
     },
     clock: () => performance.now(),

@@ -8,7 +8,8 @@ import { pageLimit, urlOf, type ApiRequest } from "../request.ts";
 /** GET of a repository's tags in lexical order (end-8a, 8b). */
 export async function listTags(request: ApiRequest, { name }: { name: RepositoryName }): Promise<Answer> {
   const repository = request.registry.repository(name);
-  const limit = pageLimit(request.query, limits.pageEntries);
+  const most = request.query.get("n") ? request.settings.tagsMaxEntries : limits.pageEntries;
+  const limit = pageLimit(request.query, most);
   const page = await repository.tags.list({ limit, ...lastOf(request) });
   if (page.names.length === 0 && !(await repository.exists())) {
     throw new RegistryError("NAME_UNKNOWN", "no such repository", { name });

@@ -7,12 +7,15 @@ const BATCH_BYTES = 1024 * 1024;
 /** After this many bytes the disk is asked to begin, so that the final sync finds little left to do. */
 const SYNC_EVERY_BYTES = 128 * 1024 * 1024;
 
+/** A batch to which nothing was added for this long is written as it is. */
+const STALL_MS = 1000;
+
 /** Read size of downloads: large enough that the cost of a chunk does not matter. */
 const READ_BYTES = 256 * 1024;
 
 /**
  * Writes a body to a file, from `position` on; gives the bytes written. While one batch is written the next is received, so
- * a body never holds more than two, whatever its length; those are taken from the budget first.
+ * a body never holds more than two, whatever its length; each is taken from the budget before it is gathered.
  */
 export async function writeBody(
   fd: number,
@@ -20,42 +23,98 @@ export async function writeBody(
   budget: MemoryBudget,
   position = 0,
 ): Promise<number> {
-  await budget.take(2 * BATCH_BYTES);
-  let written = position;
-  let unsynced = 0;
-  let batch: Uint8Array[] = [];
-  let batchBytes = 0;
-  let writing: Promise<void> = Promise.resolve();
-  let syncing: Promise<void> | undefined;
-
-  const flush = async (chunks: Uint8Array[], bytes: number, at: number): Promise<void> => {
-    await writeAll(fd, chunks, bytes, at);
-    unsynced += bytes;
-    if (unsynced < SYNC_EVERY_BYTES || syncing !== undefined) return;
-    unsynced = 0;
-    syncing = fdatasync(fd).finally(() => (syncing = undefined));
-    syncing.catch(() => undefined); // the final sync reports it
-  };
-
+  const writer = new BatchWriter(fd, budget, position);
   try {
-    for await (const chunk of body) {
-      batch.push(chunk);
-      batchBytes += chunk.byteLength;
-      if (batchBytes < BATCH_BYTES) continue;
-      await writing;
-      writing = flush(batch, batchBytes, written);
-      writing.catch(() => undefined); // awaited with the next batch, or below
-      written += batchBytes;
-      batch = [];
-      batchBytes = 0;
-    }
-    await writing;
-    if (batchBytes > 0) await flush(batch, batchBytes, written);
-    return written + batchBytes - position;
+    for await (const chunk of body) await writer.add(chunk);
+    return (await writer.end()) - position;
   } finally {
     // The caller closes the descriptor next: no write may still be using its number.
-    await Promise.allSettled([writing, syncing]);
-    budget.release(2 * BATCH_BYTES);
+    await writer.settle();
+  }
+}
+
+/** Gathers chunks into batches and writes one while the next is gathered. */
+class BatchWriter {
+  readonly #fd: number;
+  readonly #budget: MemoryBudget;
+  /** A client that stalls must not keep others from the memory that its unfinished batch holds. */
+  readonly #stallTimer = setInterval(() => this.#flushStalled(), STALL_MS);
+  #position: number;
+  #batch: Uint8Array[] = [];
+  #batchBytes = 0;
+  #grewSinceTick = false;
+  #isWriting = false;
+  #writing: Promise<void> = Promise.resolve();
+  #unsynced = 0;
+  #syncing: Promise<void> | undefined;
+
+  constructor(fd: number, budget: MemoryBudget, position: number) {
+    this.#fd = fd;
+    this.#budget = budget;
+    this.#position = position;
+  }
+
+  async add(chunk: Uint8Array): Promise<void> {
+    if (chunk.byteLength === 0) return;
+    if (this.#batchBytes === 0) await this.#budget.take(BATCH_BYTES);
+    this.#batch.push(chunk);
+    this.#batchBytes += chunk.byteLength;
+    this.#grewSinceTick = true;
+    if (this.#batchBytes < BATCH_BYTES) return;
+    await this.#writing;
+    this.#flush();
+  }
+
+  /** Writes what is left; gives the position after the last byte. */
+  async end(): Promise<number> {
+    await this.#writing;
+    this.#flush();
+    await this.#writing;
+    return this.#position;
+  }
+
+  /** Waits for all that was begun, failed or not, and gives back what the batch that will not be written holds. */
+  async settle(): Promise<void> {
+    clearInterval(this.#stallTimer);
+    await Promise.allSettled([this.#writing, this.#syncing]);
+    if (this.#batchBytes > 0) this.#budget.release(BATCH_BYTES);
+    this.#batchBytes = 0;
+  }
+
+  #flushStalled(): void {
+    if (!this.#grewSinceTick && !this.#isWriting) this.#flush();
+    this.#grewSinceTick = false;
+  }
+
+  #flush(): void {
+    if (this.#batchBytes === 0) return;
+    const [batch, bytes] = [this.#batch, this.#batchBytes];
+    this.#batch = [];
+    this.#batchBytes = 0;
+    // After the one before, and not if that failed: a gap must never be written over as if it were not there.
+    this.#writing = this.#writeAfter(this.#writing, batch, bytes);
+    this.#writing.catch(() => undefined); // whoever adds or ends next awaits it
+  }
+
+  async #writeAfter(previous: Promise<void>, batch: Uint8Array[], bytes: number): Promise<void> {
+    this.#isWriting = true;
+    try {
+      await previous;
+      await this.#write(batch, bytes);
+    } finally {
+      this.#isWriting = false;
+      this.#budget.release(BATCH_BYTES);
+    }
+  }
+
+  async #write(batch: Uint8Array[], bytes: number): Promise<void> {
+    await writeAll(this.#fd, batch, bytes, this.#position);
+    this.#position += bytes;
+    this.#unsynced += bytes;
+    if (this.#unsynced < SYNC_EVERY_BYTES || this.#syncing !== undefined) return;
+    this.#unsynced = 0;
+    this.#syncing = fdatasync(this.#fd).finally(() => (this.#syncing = undefined));
+    this.#syncing.catch(() => undefined); // the final sync reports it
   }
 }
 

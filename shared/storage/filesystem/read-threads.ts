@@ -45,7 +45,8 @@ class Thread {
   #lastId = 0;
 
   constructor(url: URL, onEnd: () => void) {
-    this.#worker = new Worker(url);
+    // Small: what passes through lives for a moment, and memory that V8 lets grow is not given back.
+    this.#worker = new Worker(url, { resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 } });
     this.#worker.on("message", (answers: Answers) => this.#settle(answers));
     this.#worker.on("error", (error) => this.#fail(error, onEnd));
     this.#worker.on("exit", () => this.#fail(new Error("the thread that reads files ended"), onEnd));
