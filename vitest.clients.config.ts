@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Real clients and real registries, installed by test/tools/install.sh. */
+/** Real clients, registries and proxies, installed by test/tools/install.sh. */
 export default defineConfig({
   test: {
     globalSetup: ["test/support/build.ts"],
@@ -8,7 +8,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,
-    projects: ["clients", "dropin"].map((name) => ({
+    projects: ["clients", "dropin", "proxies"].map((name) => ({
       extends: true as const,
       test: { name, include: [`test/${name}/**/*.test.ts`] },
     })),

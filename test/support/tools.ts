@@ -15,6 +15,7 @@ const DEBIAN: Readonly<Record<string, string>> = {
   containerd: "/usr/bin",
   ctr: "/usr/bin",
   "docker-registry": "/usr/bin",
+  nginx: "/usr/sbin",
 };
 
 /** The path of a program. */
@@ -36,7 +37,7 @@ export function containerd2Folder(): string {
 
 /** What the suites with real clients and real registries need. */
 export const PROGRAMS = [
-  ...["skopeo", "podman", "buildah", "docker", "dockerd", "containerd", "ctr", "docker-registry"],
+  ...["skopeo", "podman", "buildah", "docker", "dockerd", "containerd", "ctr", "docker-registry", "nginx"],
   ...["crane", "oras", "regctl", "helm", "cosign", "containerd-2", "ctr-2", "dockerd-29", "registry-3"],
 ] as const;
 
