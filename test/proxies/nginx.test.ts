@@ -23,12 +23,12 @@ let nginx: Daemon;
 let ports: { tls: number; prefix: number };
 let ca: string;
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  for (const server of servers) await once(server, "listening");
-  const free = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) await once(server.close(), "close");
-  return free;
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), "close");
+  return port;
 }
 
 const configuration = (port: number): string => `
@@ -97,13 +97,12 @@ beforeAll(async () => {
   );
   ca = await readFile(path.join(folder, "server.crt"), "utf8");
   lading = await startChild({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: path.join(folder, "data") });
-  const [tls = 0, prefix = 0] = await freePorts(2);
-  ports = { tls, prefix };
+  ports = { tls: await freePort(), prefix: await freePort() };
   const file = path.join(folder, "nginx.conf");
   await writeFile(file, configuration(Number(new URL(lading.url).port)));
   nginx = await startDaemon([program, "-p", folder, "-c", file, "-e", "stderr"], {
     ready: async () =>
-      (await fetch(`http://127.0.0.1:${prefix}/registry/v2/`).then(
+      (await fetch(`http://127.0.0.1:${ports.prefix}/registry/v2/`).then(
         ({ status }) => status,
         () => 0,
       )) === 200,
