@@ -46,6 +46,8 @@ export interface RequestReport {
   readonly status: number;
   /** Bytes of the answer's body. */
   readonly bytes: number;
+  /** Bytes of the request's body that were read. */
+  readonly received: number;
   readonly durationMs: number;
   readonly principal: Principal;
   readonly header: (name: string) => string | undefined;
@@ -108,11 +110,11 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
   const uri = host.url ?? c.req.raw.url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
   const requestId = randomUUID();
   const header = headerReader(c, host);
-  const scope: Scope = { kind: "unknown", principal: ANONYMOUS };
+  const scope: Scope = { kind: "unknown", principal: ANONYMOUS, received: 0 };
 
   let answer: Answer;
   try {
-    answer = await route(parts, { method, uri, header, body: () => bodyOf(c, host) }, scope);
+    answer = await route(parts, { method, uri, header, body: () => bodyOf(c, host, scope) }, scope);
   } catch (error) {
     const rendered = renderError(error, requestId);
     if (rendered.fault) parts.onFault?.(error, requestId);
@@ -132,6 +134,7 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
       kind: scope.kind,
       status: answer.status,
       bytes,
+      received: scope.received,
       durationMs: clock() - started,
       principal: scope.principal,
       header,
@@ -144,6 +147,7 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
 interface Scope {
   kind: RequestReport["kind"];
   principal: Principal;
+  received: number;
   request?: ApiRequest;
   target?: Target;
 }
@@ -241,7 +245,7 @@ function headerReader(c: Context, host: HostBindings): (name: string) => string 
 }
 
 /** The request's body. Where the client breaks it off, that is the client's doing and not a fault of ours. */
-async function* bodyOf(c: Context, host: HostBindings): AsyncGenerator<Uint8Array> {
+async function* bodyOf(c: Context, host: HostBindings, scope: Scope): AsyncGenerator<Uint8Array> {
   const body = host.body ?? c.req.raw.body;
   if (body === null) return;
   const chunks = body[Symbol.asyncIterator]();
@@ -253,6 +257,7 @@ async function* bodyOf(c: Context, host: HostBindings): AsyncGenerator<Uint8Arra
       throw new RegistryError("BLOB_UPLOAD_INVALID", "the request's body broke off", { reason: String(error) });
     }
     if (next.done === true) return;
+    scope.received += next.value.byteLength;
     yield next.value;
   }
 }

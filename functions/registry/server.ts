@@ -195,6 +195,7 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
         status: report.status,
         durationSeconds: report.durationMs / 1000,
       });
+      if (report.kind === "upload" || report.kind === "uploads") metrics.uploadedBytes(report.received);
       if (log.accessLog) logAccess(logger, accessEntry(report));
     },
     onFault: (error, requestId) => logger.error("request failed", { "http.request.id": requestId, err: error }),

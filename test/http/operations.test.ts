@@ -217,6 +217,12 @@ describe("the debug server", () => {
     const text = await (await fetch(`${server.debugUrl}/metrics`)).text();
     expect(text).not.toContain("r1"); // no names of repositories: anybody could make up any number of them
   });
+
+  it("counts the bytes that clients upload", async () => {
+    const server = await child({ REGISTRY_STORAGE: "inmemory" });
+    await server.api.pushBlob("r", pattern(12_345));
+    await until("it is counted", async () => (await server.metric("registry_http_upload_bytes_total")) === 12_345);
+  });
 });
 
 describe("the access log", () => {
