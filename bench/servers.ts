@@ -87,7 +87,7 @@ async function ourServer(node: string): Promise<ServerKind> {
   return {
     name: OURS,
     // The title keeps it from whoever ends the other servers of this machine by their name.
-    command: [node, "--max-semi-space-size=2", "--title=lading-bench", "dist/lading.js", "serve"],
+    command: [node, "--title=lading-bench", "dist/lading.js", "serve"],
     version: `${version} (commit ${commit === "" ? "unknown" : commit}), Node ${await versionOf(node)}`,
     ...distribution(),
     env: {},

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
+#!/usr/bin/env node
 /** The command line. */
 import { readFile } from "node:fs/promises";
 import { startServer } from "../functions/registry/server.ts";
