@@ -31,7 +31,11 @@ export class ReadThreads {
   /** The thread with the least to do. */
   #next(): Thread {
     if (this.#threads.length < THREADS) {
-      const thread = new Thread(this.#workerUrl, () => this.#threads.splice(this.#threads.indexOf(thread), 1));
+      const thread = new Thread(this.#workerUrl, () => {
+        // Told twice where a thread fails and then exits: by then another may stand in its place.
+        const index = this.#threads.indexOf(thread);
+        if (index >= 0) this.#threads.splice(index, 1);
+      });
       this.#threads.push(thread);
     }
     return this.#threads.reduce((least, thread) => (thread.load < least.load ? thread : least));
