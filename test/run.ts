@@ -7,6 +7,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { relative } from "node:path";
 import { missingTools, nodeTool, PROGRAMS, type ToolName } from "./support/tools.ts";
 
 interface Suite {
@@ -67,6 +68,8 @@ mkdirSync(REPORTS, { recursive: true });
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const notRun: string[] = [];
 const skippedTests: string[] = [];
+/** Told again at the end, where a long log is read first. */
+const failures: string[] = [];
 let failed = false;
 
 for (const suite of SUITES) {
@@ -95,16 +98,25 @@ function count(report: string): void {
     numPassedTests: number;
     numFailedTests: number;
     numPendingTests: number;
-    testResults: { assertionResults: { status: string; fullName: string }[] }[];
+    testResults: {
+      name: string;
+      status: string;
+      message: string;
+      assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+    }[];
   }
   try {
     const figures = JSON.parse(readFileSync(report, "utf8")) as Report;
     totals.passed += figures.numPassedTests;
     totals.failed += figures.numFailedTests;
     totals.skipped += figures.numPendingTests;
-    for (const { assertionResults } of figures.testResults) {
-      for (const { status, fullName } of assertionResults)
-        if (status !== "passed" && status !== "failed") skippedTests.push(fullName);
+    for (const { name, status: fileStatus, message, assertionResults } of figures.testResults) {
+      const file = relative(process.cwd(), name);
+      if (fileStatus === "failed" && message !== "") failures.push(`${file}\n${message}`);
+      for (const { status, fullName, failureMessages } of assertionResults) {
+        if (status === "failed") failures.push(`${file}: ${fullName}\n${failureMessages.join("\n")}`);
+        else if (status !== "passed") skippedTests.push(fullName);
+      }
     }
   } catch {
     failed = true;
@@ -115,5 +127,6 @@ function count(report: string): void {
 if (skippedTests.length > 0) process.stdout.write(`\nSkipped:\n${skippedTests.map((name) => `  ${name}\n`).join("")}`);
 if (notRun.length > 0) process.stdout.write(`\nNot run here:\n${notRun.map((line) => `  ${line}\n`).join("")}`);
 if (strict && skippedTests.length > 0) failed = true;
+if (failures.length > 0) process.stdout.write(`\nFailed:\n${failures.map((text) => `- ${text}\n`).join("")}`);
 process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
 process.exitCode = failed || totals.passed === 0 ? 1 : 0;
