@@ -8,7 +8,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { relative } from "node:path";
-import { missingTools, nodeTool, PROGRAMS, type ToolName } from "./support/tools.ts";
+import { missingTools, nodeTool, PROGRAMS, S3_SERVERS, type ToolName } from "./support/tools.ts";
 
 interface Suite {
   readonly name: string;
@@ -31,6 +31,7 @@ const SUITES: readonly Suite[] = [
     ...vitest("core on Node 24", "vitest.config.ts", ["test/unit", "test/http"], nodeTool),
     needs: ["node-24"],
   },
+  { ...vitest("S3", "vitest.s3.config.ts", []), needs: S3_SERVERS },
   { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: PROGRAMS },
   {
     name: "official conformance",

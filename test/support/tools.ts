@@ -41,7 +41,11 @@ export const PROGRAMS = [
   ...["crane", "oras", "regctl", "helm", "cosign", "containerd-2", "ctr-2", "dockerd-29", "registry-3"],
 ] as const;
 
-export type ToolName = (typeof PROGRAMS)[number] | "node-24" | "conformance-main" | "conformance-v1.1.1";
+/** The object stores that the suites on S3 run on. */
+export const S3_SERVERS = ["versitygw"] as const;
+
+export type ToolName =
+  (typeof PROGRAMS)[number] | (typeof S3_SERVERS)[number] | "node-24" | "conformance-main" | "conformance-v1.1.1";
 
 /** Those of the programs that are not installed. */
 export function missingTools(names: readonly ToolName[]): ToolName[] {

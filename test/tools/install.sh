@@ -14,7 +14,7 @@ BIN=$TOOLS/bin
 STAMPS=$TOOLS/stamps
 LOGS=$TOOLS/logs
 # Cheap and most needed first.
-BUILT=(conformance-main conformance-v1.1.1 crane registry-3 regctl oras zot node-24 helm containerd-2 cosign dockerd-29)
+BUILT=(conformance-main conformance-v1.1.1 crane versitygw registry-3 regctl oras zot node-24 helm containerd-2 cosign dockerd-29)
 
 debs=() # name=version-prefix, in the order of the file
 for v in $(sed -n 's/^\(DEB_[A-Z0-9_]*\)=.*/\1/p' "$here/versions.env"); do debs+=("${!v}"); done

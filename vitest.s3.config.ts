@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+/** What the S3 servers that test/tools/install.sh installs promise, and the tools for suites on them. */
+export default defineConfig({
+  test: {
+    include: ["test/s3/**/*.test.ts"],
+    setupFiles: ["test/support/keep-logs.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    pool: "forks",
+    maxWorkers: 2,
+  },
+});
