@@ -38,12 +38,8 @@ export function openLogDestination(fd = 2): LogOutput {
   let broken = false;
   let exiting = false;
   let exitRetries = 0;
-  const stream = new SonicBoom({
-    fd,
-    sync: false,
-    maxLength: MAX_BUFFERED_BYTES,
-    retryEAGAIN: () => !exiting || ++exitRetries <= EXIT_RETRIES,
-  });
+  const retryEAGAIN = (): boolean => !exiting || ++exitRetries <= EXIT_RETRIES;
+  const stream = new SonicBoom({ fd, sync: false, maxLength: MAX_BUFFERED_BYTES, retryEAGAIN });
   stream.on("drop", (lines: string) => {
     dropped += countLines(lines);
   });
@@ -68,8 +64,9 @@ export function openLogDestination(fd = 2): LogOutput {
     exiting = true;
     if (broken) return;
     try {
-      handOver();
       stream.flushSync();
+      // Not by `stream`, which would only begin to write them: what no thread has taken up by now Node never does.
+      if (batch !== "") new SonicBoom({ fd, sync: true, retryEAGAIN }).write(batch);
     } catch {
       // Nobody is left to tell.
     }
