@@ -6,6 +6,8 @@ export const limits = {
   manifestDepth: 100,
   /** References of one manifest that are looked up at a time. */
   manifestChecks: 16,
+  /** Names that are looked up at a time to put a page of names in order. */
+  nameLookups: 16,
   /** Longest repository name, as Docker and distribution have it. */
   repositoryName: 255,
   /** Tags that one manifest push may name (specification: at least 10). */

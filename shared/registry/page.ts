@@ -11,10 +11,3 @@ export interface NamePage {
   /** More follow after the last name of this page. */
   readonly more: boolean;
 }
-
-/** The page that a request wants of names in any order. */
-export function firstPage(names: readonly string[], { limit, last }: PageRequest): NamePage {
-  const rest = last === undefined ? [...names] : names.filter((name) => name > last);
-  rest.sort();
-  return { names: rest.slice(0, limit), more: rest.length > limit };
-}

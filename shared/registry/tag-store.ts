@@ -4,8 +4,9 @@ import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts
 import { mapLimit } from "./concurrency.ts";
 import { layout } from "./layout.ts";
 import { readLink, writeLink } from "./link.ts";
+import { listOrdered } from "./ordered-names.ts";
+import type { NamePage, PageRequest } from "./page.ts";
 import type { RecentMap } from "./recent-map.ts";
-import { firstPage, type NamePage, type PageRequest } from "./page.ts";
 
 /** The tags of one repository. */
 export class TagStore {
@@ -59,19 +60,16 @@ export class TagStore {
     return existed || history.length > 0;
   }
 
-  /** Tags in lexical order. The store's own order is of no use: it has `a-b/` before `a/`. */
+  /** Tags in lexical order. A page may hold fewer than it could, though more follow; see `listOrdered`. */
   async list(page: PageRequest): Promise<NamePage> {
-    return firstPage(await this.#all(), page);
+    return await listOrdered(this.#driver, layout.tags(this.#name), page);
   }
 
   /** The tags that name this manifest: a read of every tag. */
   async naming(digest: Digest): Promise<Tag[]> {
-    const tags = (await this.#all()).map(tagFrom).filter((tag) => tag !== undefined);
+    const names = await listChildren(this.#driver, layout.tags(this.#name));
+    const tags = names.map(tagFrom).filter((tag) => tag !== undefined);
     const named = await mapLimit(tags, this.#concurrency, async (tag) => await this.resolve(tag));
     return tags.filter((_, index) => named[index] === digest);
-  }
-
-  async #all(): Promise<string[]> {
-    return await listChildren(this.#driver, layout.tags(this.#name));
   }
 }

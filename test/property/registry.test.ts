@@ -7,7 +7,6 @@ import { RegistryError } from "../../shared/oci/error.ts";
 import { nativeHasher, resumableHasher, resumeHasher } from "../../shared/oci/hasher.ts";
 import { parseManifest, readStoredManifest, storedMediaType } from "../../shared/oci/manifest.ts";
 import { listRepositories } from "../../shared/registry/catalog.ts";
-import { firstPage } from "../../shared/registry/page.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { createTestApp } from "../support/app.ts";
 import { sha256, sha512 } from "../support/bodies.ts";
@@ -154,23 +153,6 @@ describe("any Range header", () => {
 });
 
 describe("any names, page by page", () => {
-  it("tags are the sorted model", () => {
-    const tag = fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,3}$/);
-    fc.assert(
-      fc.property(fc.uniqueArray(tag), fc.integer({ min: 1, max: 5 }), fc.option(tag), (tags, limit, after) => {
-        const found: string[] = [];
-        let last = after ?? undefined;
-        for (;;) {
-          const page = firstPage(tags, { limit, ...(last === undefined ? {} : { last }) });
-          found.push(...page.names);
-          if (!page.more) break;
-          last = page.names.at(-1);
-        }
-        expect(found).toEqual([...tags].sort().filter((name) => after === null || name > after));
-      }),
-    );
-  });
-
   it("repositories are the sorted model", async () => {
     const component = fc.constantFrom("a", "a-b", "a.b", "a0", "a_b", "aa", "b", "0");
     const name = fc.array(component, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
