@@ -5,7 +5,6 @@
 import { getRequestListener } from "@hono/node-server";
 import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
-import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { compose, type Composition } from "./compose.ts";
 import { createDebugServer } from "./debug-server.ts";
@@ -62,7 +61,7 @@ function startPurging({ storage }: Config, { registry, driver }: Composition, lo
   if (!enabled || storage.readOnly) return () => undefined;
   const purge = async (): Promise<void> => {
     try {
-      if (driver instanceof FilesystemDriver && !dryRun) await driver.removeLeftovers(ageMs);
+      if (!dryRun) await driver.removeLeftovers?.(ageMs);
       const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
       if (sessions.length > 0) logger.info("purged abandoned uploads", { sessions: sessions.length, bytes, dryRun });
     } catch (error) {

@@ -30,10 +30,18 @@ export class BlobStore {
 
   /** The bytes of a blob of this repository, or a range of them, or undefined. */
   async get(digest: Digest, range?: ByteRange): Promise<StoredObject | undefined> {
-    const bytes = layout.blob(digest);
-    const [stored, object] = await Promise.all([this.#resolve(digest), this.#driver.get(bytes, range)]);
+    const opening = this.#driver.get(layout.blob(digest), range);
+    opening.catch(() => undefined); // awaited below, unless the link's failure is told instead
+    let stored: Digest | undefined;
+    try {
+      stored = await this.#resolve(digest);
+    } catch (error) {
+      await opening.then(close, () => undefined);
+      throw error;
+    }
+    const object = await opening;
     if (stored === digest && object !== undefined) return object;
-    if (object !== undefined && !(object.body instanceof Uint8Array)) await object.body.cancel();
+    await close(object);
     return stored === undefined ? undefined : await this.#driver.get(layout.blob(stored), range);
   }
 
@@ -72,4 +80,8 @@ export class BlobStore {
   async #resolve(digest: Digest): Promise<Digest | undefined> {
     return await readLink(this.#driver, layout.layerLink(this.#name, digest));
   }
+}
+
+async function close(object: StoredObject | undefined): Promise<void> {
+  if (object !== undefined && !(object.body instanceof Uint8Array)) await object.body.cancel();
 }

@@ -7,6 +7,7 @@ import { HashedBody, nativeHasher, resumableHasher, resumeHasher, type Hasher } 
 import type { RepositoryName } from "../oci/reference.ts";
 import {
   bytesOf,
+  discardDraft,
   DraftGoneError,
   PreconditionFailedError,
   type Draft,
@@ -22,6 +23,8 @@ export type Body = AsyncIterable<Uint8Array>;
 /** What a client says about the bytes that it appends. */
 export interface Chunk {
   readonly body: Body;
+  /** From Content-Length: what the body should have, in bytes. */
+  readonly length?: number;
   /** From Content-Range: the position of the first and the last byte. */
   readonly range?: { readonly start: number; readonly end: number };
 }
@@ -98,7 +101,15 @@ export class UploadStore {
    */
   async append(id: string, chunk: Chunk): Promise<number> {
     const session = await this.#open(id);
-    const { draft, hasher } = await this.#write(session.state, chunk, true);
+    let written: { draft: Draft; hasher: Hasher };
+    try {
+      written = await this.#append(session.state, chunk, true);
+    } catch (error) {
+      // A faster append has replaced bytes that this one was to go on from.
+      if (error instanceof DraftGoneError) throw new RangeMismatchError(await this.size(id));
+      throw error;
+    }
+    const { draft, hasher } = written;
     const { algorithm } = hasher;
     const state: SessionState = isResumable(hasher)
       ? { algorithm, draft, hashState: hasher.save() }
@@ -107,10 +118,12 @@ export class UploadStore {
       await this.#publishState(id, state, session.unchanged);
     } catch (error) {
       const lost = error instanceof PreconditionFailedError;
-      if (lost || !(await this.#mayHold(id, draft))) await this.#driver.drafts.discard(draft, session.state.draft);
+      if (lost || !(await this.#mayHold(id, draft))) await discardDraft(this.#driver, draft, session.state.draft);
       if (lost) throw new RangeMismatchError(await this.size(id));
       throw error;
     }
+    // What was joined with the new bytes is not needed any more; what a crash leaves of it goes with the session.
+    await discardDraft(this.#driver, session.state.draft, draft);
     return draft.size;
   }
 
@@ -127,8 +140,12 @@ export class UploadStore {
       throw error;
     }
     const { state } = session;
-    const written =
-      last === undefined ? undefined : await this.#write(withAlgorithm(state, algorithmOf(digest)), last, false);
+    if (last !== undefined && state.draft.size === 0) {
+      await this.put(digest, last);
+      await this.#remove(id);
+      return;
+    }
+    const written = last === undefined ? undefined : await this.#append(state, last, false);
     const draft = written?.draft ?? state.draft;
     try {
       const actual = await this.#digestOf(draft, algorithmOf(digest), written?.hasher ?? state);
@@ -138,20 +155,28 @@ export class UploadStore {
       await this.#publish(draft, digest, actual);
     } catch (error) {
       // The bytes that came with this request go; the session stays as it was, to be tried again.
-      if (written !== undefined) await this.#driver.drafts.discard(draft, state.draft);
+      if (written !== undefined) await discardDraft(this.#driver, draft, state.draft);
       throw error;
     }
     await this.#remove(id, draft);
   }
 
-  /** Stores a blob that comes in one request with its digest. Throws DIGEST_INVALID. */
-  async put(digest: Digest, body: Body): Promise<void> {
-    const { draft, hasher } = await this.#write(this.#emptyState(randomUUID(), algorithmOf(digest)), { body }, false);
-    try {
-      await this.#publish(draft, digest, hasher.digest());
-    } finally {
-      await this.#driver.drafts.discard(draft);
-    }
+  /**
+   * Stores a blob that comes in one request with its digest: its bytes are written where they stay, and become visible only
+   * if they are what was announced. Throws DIGEST_INVALID, SIZE_INVALID, RangeMismatchError.
+   */
+  async put(digest: Digest, { body, length, range }: Chunk): Promise<void> {
+    if (range !== undefined && range.start !== 0) throw new RangeMismatchError(0);
+    const hasher = nativeHasher(algorithmOf(digest));
+    const hashed = new HashedBody(body, hasher);
+    await this.#driver.drafts.write(layout.blob(digest), hashed, {
+      ...(length === undefined ? {} : { length }),
+      verify: () => {
+        checkLength(range, hashed.bytes);
+        checkDigest(digest, hasher.digest());
+      },
+    });
+    await this.#blobs.link(digest);
   }
 
   /** Ends a session without a blob. Throws BLOB_UPLOAD_UNKNOWN. */
@@ -161,19 +186,22 @@ export class UploadStore {
   }
 
   /** Writes a chunk after what a state holds, hashing as it goes. `more`: the hash must be able to go on afterwards. */
-  async #write(state: SessionState, { body, range }: Chunk, more: boolean): Promise<{ draft: Draft; hasher: Hasher }> {
+  async #append(
+    state: SessionState,
+    { body, length, range }: Chunk,
+    more: boolean,
+  ): Promise<{ draft: Draft; hasher: Hasher }> {
     const before = state.draft.size;
     if (range !== undefined && range.start !== before) throw new RangeMismatchError(before);
     // Where there is a second append, or a Content-Range that tells of one, there may be a third.
     const hasher = await this.#hasherFor(state, more && (range !== undefined || before > 0));
     const hashed = new HashedBody(body, hasher);
-    const draft = await this.#driver.drafts.append(state.draft, hashed);
-    if (range !== undefined && hashed.bytes !== range.end - range.start + 1) {
-      await this.#driver.drafts.discard(draft, state.draft);
-      throw new RegistryError(
-        "SIZE_INVALID",
-        `Content-Range announces ${range.end - range.start + 1} bytes, the body has ${hashed.bytes}`,
-      );
+    const draft = await this.#driver.drafts.append(state.draft, hashed, length);
+    try {
+      checkLength(range, hashed.bytes);
+    } catch (error) {
+      await discardDraft(this.#driver, draft, state.draft);
+      throw error;
     }
     return { draft, hasher };
   }
@@ -194,9 +222,7 @@ export class UploadStore {
 
   /** Makes a draft that has the `actual` digest visible if that is the wanted one: bytes first, then the link. */
   async #publish(draft: Draft, digest: Digest, actual: Digest): Promise<void> {
-    if (actual !== digest) {
-      throw new RegistryError("DIGEST_INVALID", "the uploaded bytes have another digest", { expected: digest, actual });
-    }
+    checkDigest(digest, actual);
     const key = layout.blob(digest);
     const isStored = async (): Promise<boolean> => (await this.#driver.head(key))?.size === draft.size;
     if (!(await isStored())) {
@@ -306,14 +332,22 @@ export class UploadStore {
   /** The start goes first: without it there is no session, whatever a crash leaves of the rest to the purge. */
   async #remove(id: string, draft?: Draft): Promise<void> {
     await this.#driver.delete(layout.uploadStart(this.#name, id));
-    await this.#driver.delete(layout.uploadState(this.#name, id));
-    if (draft !== undefined) await this.#driver.drafts.discard(draft);
+    const keys = draft === undefined ? [] : this.#driver.drafts.keysOf(draft);
+    await this.#driver.deleteMany([layout.uploadState(this.#name, id), ...keys]);
   }
 }
 
-/** An empty session takes the algorithm of the digest that it is committed with, whatever was announced. */
-function withAlgorithm(state: SessionState, algorithm: DigestAlgorithm): SessionState {
-  return state.draft.size === 0 ? { algorithm, draft: state.draft } : state;
+function checkDigest(expected: Digest, actual: Digest): void {
+  if (actual === expected) return;
+  throw new RegistryError("DIGEST_INVALID", "the uploaded bytes have another digest", { expected, actual });
+}
+
+function checkLength(range: Chunk["range"], bytes: number): void {
+  if (range === undefined || bytes === range.end - range.start + 1) return;
+  throw new RegistryError(
+    "SIZE_INVALID",
+    `Content-Range announces ${range.end - range.start + 1} bytes, the body has ${bytes}`,
+  );
 }
 
 function isResumable(hasher: Hasher): hasher is Hasher & { save(): string } {

@@ -69,6 +69,16 @@ export interface StorageDriver {
   list(prefix: string, options?: ListOptions): Promise<ListPage>;
   /** Where large objects are put together. */
   readonly drafts: DraftStore;
+  /** Where clients can be sent to the store itself. */
+  readonly presigner?: Presigner;
+  /** Removes what processes that died more than `ageMs` ago left behind and no listing shows. */
+  removeLeftovers?(ageMs: number): Promise<void>;
+}
+
+/** Makes URLs that anybody can use for one method on one object until they expire. */
+export interface Presigner {
+  /** The object may be absent. No request to the store. */
+  presign(key: string, method: "GET" | "HEAD"): Promise<string>;
 }
 
 /**
@@ -83,19 +93,35 @@ export interface Draft {
 
 /** Puts large objects together from streams of any length, in memory that does not grow with them. */
 export interface DraftStore {
+  /**
+   * Writes a body under its final key: durable and visible all at once, replacing what is there, and only if `verify` does
+   * not throw when the last byte has passed. Else nothing is changed and nothing is left.
+   */
+  write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<void>;
   /** An empty draft whose bytes will be kept under `prefix`, which ends in a slash. No request. */
   begin(prefix: string): Draft;
-  /** Adds a body. All or nothing: if the body fails, what it wrote is removed and the draft stays as it was. Durable. */
-  append(draft: Draft, body: AsyncIterable<Uint8Array>): Promise<Draft>;
+  /**
+   * Adds a body; `length` is what it is said to have. All or nothing: if the body fails, what it wrote is removed and the
+   * draft stays as it was. Durable. Throws DraftGoneError where bytes of the draft are needed and gone.
+   */
+  append(draft: Draft, body: AsyncIterable<Uint8Array>, length?: number): Promise<Draft>;
   /** The draft's bytes. Throws DraftGoneError. */
   read(draft: Draft): AsyncIterable<Uint8Array>;
   /**
-   * Makes the draft an object, durable and visible all at once, replacing what is there. A draft of one append is used up;
-   * one of several stays readable, so that what follows can be tried again. Either is then discarded. Throws DraftGoneError.
+   * Makes the draft an object, durable and visible all at once, replacing what is there. A draft of one append may be used
+   * up; one of several stays readable, so that what follows can be tried again. Throws DraftGoneError.
    */
   publish(draft: Draft, key: string): Promise<void>;
-  /** Removes the draft's bytes, except those that `keep` holds as well. Idempotent. */
-  discard(draft: Draft, keep?: Draft): Promise<void>;
+  /** The keys that hold the draft's bytes: deleting them discards it. */
+  keysOf(draft: Draft): readonly string[];
+}
+
+/** How a body is written. */
+export interface WriteOptions {
+  /** What the body is said to have, in bytes. */
+  readonly length?: number;
+  /** Called when all bytes have passed. What it throws ends the write. */
+  readonly verify: () => void | Promise<void>;
 }
 
 /** The condition of a put did not hold. */
@@ -143,6 +169,17 @@ export async function bytesOf({ body }: StoredObject): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   return Buffer.concat(chunks);
+}
+
+/** Removes a draft's bytes, except those that `keep` holds as well. Idempotent. */
+export async function discardDraft(
+  driver: Pick<StorageDriver, "deleteMany" | "drafts">,
+  draft: Draft,
+  keep?: Draft,
+): Promise<void> {
+  const kept = new Set(keep === undefined ? [] : driver.drafts.keysOf(keep));
+  const keys = driver.drafts.keysOf(draft).filter((key) => !kept.has(key));
+  if (keys.length > 0) await driver.deleteMany(keys);
 }
 
 /** Every page of a listing, one after the other. */

@@ -14,6 +14,7 @@ import {
   type PutCondition,
   type StorageDriver,
   type StoredObject,
+  type WriteOptions,
 } from "./driver.ts";
 import { checkKey, checkPrefix } from "./key.ts";
 
@@ -105,6 +106,13 @@ class MemoryDrafts implements DraftStore {
     this.#driver = driver;
   }
 
+  async write(key: string, body: AsyncIterable<Uint8Array>, { verify }: WriteOptions): Promise<void> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of body) chunks.push(chunk);
+    await verify();
+    await this.#driver.put(key, Buffer.concat(chunks));
+  }
+
   begin(prefix: string): MemoryDraft {
     checkPrefix(prefix);
     return { size: 0, prefix, segments: [] };
@@ -133,11 +141,10 @@ class MemoryDrafts implements DraftStore {
     const chunks: Uint8Array[] = [];
     for await (const chunk of this.read(draft)) chunks.push(chunk);
     await this.#driver.put(key, Buffer.concat(chunks));
-    if (chunks.length === 1) await this.discard(draft); // as a folder does, where this is a rename
+    if (chunks.length === 1) await this.#driver.deleteMany(this.keysOf(draft)); // as a folder does, where this is a rename
   }
 
-  async discard(draft: Draft, keep?: Draft): Promise<void> {
-    const kept = new Set(keep === undefined ? [] : (keep as MemoryDraft).segments);
-    await this.#driver.deleteMany((draft as MemoryDraft).segments.filter((key) => !kept.has(key)));
+  keysOf(draft: Draft): readonly string[] {
+    return (draft as MemoryDraft).segments;
   }
 }

@@ -35,11 +35,14 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
     deleteMany: async (keys) => await timed("delete", async () => await driver.deleteMany(keys)),
     list: async (prefix, options) => await timed("list", async () => await driver.list(prefix, options)),
     drafts: {
+      write: async (key, body, options) => await timed("write", async () => await drafts.write(key, body, options)),
       begin: (prefix) => drafts.begin(prefix),
-      append: async (draft, body) => await timed("append", async () => await drafts.append(draft, body)),
+      append: async (draft, body, length) =>
+        await timed("append", async () => await drafts.append(draft, body, length)),
       read: (draft) => drafts.read(draft),
       publish: async (draft, key) => await timed("publish", async () => await drafts.publish(draft, key)),
-      discard: async (draft, keep) => await timed("discard", async () => await drafts.discard(draft, keep)),
+      keysOf: (draft) => drafts.keysOf(draft),
     },
+    ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
   };
 }

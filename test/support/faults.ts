@@ -5,7 +5,7 @@ import type { StorageDriver } from "../../shared/storage/driver.ts";
 export interface PlannedCall {
   /** From 1. */
   readonly index: number;
-  readonly operation: "head" | "read" | "get" | "put" | "delete" | "list" | "append" | "publish" | "discard";
+  readonly operation: "head" | "read" | "get" | "put" | "delete" | "list" | "write" | "append" | "publish";
   readonly key: string;
 }
 
@@ -51,11 +51,13 @@ export function withFaults(
     },
     list: async (prefix, options) => await run("list", prefix, async () => await driver.list(prefix, options)),
     drafts: {
+      write: async (key, body, options) => await run("write", key, async () => await drafts.write(key, body, options)),
       begin: (prefix) => drafts.begin(prefix),
-      append: async (draft, body) => await run("append", "", async () => await drafts.append(draft, body)),
+      append: async (draft, body, length) =>
+        await run("append", "", async () => await drafts.append(draft, body, length)),
       read: (draft) => drafts.read(draft),
       publish: async (draft, key) => await run("publish", key, async () => await drafts.publish(draft, key)),
-      discard: async (draft, keep) => await run("discard", "", async () => await drafts.discard(draft, keep)),
+      keysOf: (draft) => drafts.keysOf(draft),
     },
   };
 }

@@ -22,7 +22,7 @@ export async function startUpload(request: ApiRequest, { name }: { name: Reposit
     const text = query.get("digest");
     if (text !== null) {
       const digest = parseDigest(text);
-      await repository.uploads.put(digest, request.body());
+      await repository.uploads.put(digest, chunkOf(request));
       return created(request, name, digest);
     }
   }
@@ -102,7 +102,9 @@ function hasBody(request: ApiRequest): boolean {
 /** The body, with the range that Content-Range announces: `first-last`, without a unit, as the specification has it. */
 function chunkOf(request: ApiRequest): Chunk {
   const header = request.header("content-range");
-  if (header === undefined) return { body: request.body() };
+  const announced = request.header("content-length");
+  const length = announced === undefined ? {} : { length: Number(announced) };
+  if (header === undefined) return { body: request.body(), ...length };
   const match = /^(?:bytes[ =])?(\d{1,15})-(\d{1,15})(?:\/(?:\d+|\*))?$/.exec(header.trim());
   const [start, end] = [Number(match?.[1]), Number(match?.[2])];
   if (match === null || end < start) {
@@ -111,12 +113,11 @@ function chunkOf(request: ApiRequest): Chunk {
       "Content-Range is the position of the first and the last byte, as in 0-1023",
     );
   }
-  const length = request.header("content-length");
-  if (length !== undefined && Number(length) !== end - start + 1) {
+  if (announced !== undefined && Number(announced) !== end - start + 1) {
     throw new RegistryError(
       "SIZE_INVALID",
-      `Content-Range announces ${end - start + 1} bytes, Content-Length ${Number(length)}`,
+      `Content-Range announces ${end - start + 1} bytes, Content-Length ${Number(announced)}`,
     );
   }
-  return { body: request.body(), range: { start, end } };
+  return { body: request.body(), ...length, range: { start, end } };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import path from "node:path";
-import { DraftGoneError, type Draft, type DraftStore } from "../driver.ts";
+import { DraftGoneError, type Draft, type DraftStore, type WriteOptions } from "../driver.ts";
 import { checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { writeBody } from "./body.ts";
@@ -51,6 +51,18 @@ export class FileDrafts implements DraftStore {
     this.#budget = budget;
   }
 
+  async write(key: string, body: AsyncIterable<Uint8Array>, { verify }: WriteOptions): Promise<void> {
+    const temporary = this.#folder.temporary();
+    await this.#writeFile(temporary, body);
+    try {
+      await verify();
+      await asStorageFault(async () => await moveInto(temporary, this.#folder.pathOf(key)));
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+  }
+
   begin(prefix: string): FileDraft {
     checkPrefix(prefix);
     return { size: 0, prefix, segments: [] };
@@ -99,21 +111,11 @@ export class FileDrafts implements DraftStore {
       await prune(path.dirname(source), this.#folder.stays);
       return;
     }
-    const joined = this.#folder.temporary();
-    await this.#writeFile(joined, this.read(draft));
-    try {
-      await asStorageFault(async () => await moveInto(joined, target));
-    } catch (error) {
-      await unlink(joined).catch(() => undefined);
-      throw error;
-    }
+    await this.write(key, this.read(draft), { verify: () => undefined });
   }
 
-  async discard(draft: Draft, keep?: Draft): Promise<void> {
-    const kept = new Set(keep === undefined ? [] : (keep as FileDraft).segments);
-    for (const key of (draft as FileDraft).segments) {
-      if (!kept.has(key)) await remove(this.#folder.pathOf(key), this.#folder.stays);
-    }
+  keysOf(draft: Draft): readonly string[] {
+    return (draft as FileDraft).segments;
   }
 
   /** A whole, durable file, or none. */
