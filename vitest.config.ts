@@ -4,6 +4,9 @@ export default defineConfig({
   test: {
     include: ["test/{unit,contract,http,property,architecture,conformance}/**/*.test.ts"],
     globalSetup: ["test/support/build.ts"],
-    testTimeout: 20_000,
+    // Only what would never end fails by these: how long a machine under load takes says nothing.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });

@@ -26,6 +26,7 @@ import {
 import type { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import { streamFile } from "../../shared/storage/filesystem/body.ts";
 import { bodyOf, brokenBody, bytesOfBody, ManualBody, pattern } from "../support/bodies.ts";
+import { until } from "../support/process.ts";
 import { filesystemDriver } from "../support/stores.ts";
 import { everythingIn, removeFolder, temporaryFolder } from "../support/temp.ts";
 
@@ -222,7 +223,8 @@ describe("a download", () => {
     const done = work(reader);
     expect(closed).toBeLessThanOrEqual(1);
     await done;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("it is closed", () => closed > 0);
+    await stat(file); // a turn through the thread pool: what would close it again has been done by then
     expect(closed).toBe(1);
     closeSync(fd);
   });

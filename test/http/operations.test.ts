@@ -76,11 +76,11 @@ async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
 }
 
 const exitOf = async (server: Child): Promise<number | null> => {
-  await until("it ends", () => !server.daemon.running(), 8000);
+  await until("it ends", () => !server.daemon.running());
   return await server.stop();
 };
 const isLogged = async (server: { lines: readonly string[] }, text: string): Promise<void> =>
-  await until(`logged: ${text}`, () => server.lines.some((line) => line.includes(text)), 5000);
+  await until(`logged: ${text}`, () => server.lines.some((line) => line.includes(text)));
 
 describe("a signal", () => {
   /** A download and an upload, both in flight. */
@@ -255,7 +255,7 @@ describe("the access log", () => {
     const marks = ["streamed", "part", "parts", "head", "unknown", "no-path", "aborted"];
     const linesOf = (mark: string): string[] =>
       server.lines.filter((line) => new RegExp(`\\?${mark}["\\s]`).test(line));
-    for (const mark of marks) await until(`${mark} is logged`, () => linesOf(mark).length > 0, 5000);
+    for (const mark of marks) await until(`${mark} is logged`, () => linesOf(mark).length > 0);
     await api.call("GET", "/v2/?last");
     for (const mark of marks) expect(linesOf(mark), mark).toHaveLength(1);
     expect(linesOf("broken").length).toBeLessThan(2);

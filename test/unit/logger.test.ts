@@ -257,7 +257,7 @@ describe("openLogDestination", () => {
     child.stdout.pause();
     let stderr = "";
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    await expect.poll(() => stderr, { timeout: 10_000 }).toBe("closed");
+    await expect.poll(() => stderr).toBe("closed");
     child.kill("SIGKILL");
   });
 });
