@@ -17,6 +17,7 @@ interface Suite {
   /** Why CI goes on without them: they cannot be had. Whoever has them runs the suite all the same. */
   readonly excused?: string;
   readonly command: () => readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** Where the suite leaves its figures, in vitest's JSON. */
   readonly report?: string;
 }
@@ -25,6 +26,11 @@ const REPORTS = "reports";
 const all = process.argv.includes("--all");
 const strict = process.argv.includes("--require");
 
+/** Those that drive the app and no server; see test/support/app.ts. */
+const EVENT_SUITES = ["content", "listings", "refusals", "operations", "sessions", "layout", "crashes", "signin"].map(
+  (name) => `test/http/${name}.test.ts`,
+);
+
 const SUITES: readonly Suite[] = [
   vitest("core", "vitest.config.ts", []),
   {
@@ -32,6 +38,10 @@ const SUITES: readonly Suite[] = [
     needs: ["node-24"],
   },
   { ...vitest("S3", "vitest.s3.config.ts", []), needs: S3_SERVERS },
+  {
+    ...vitest("core through Lambda events", "vitest.config.ts", EVENT_SUITES),
+    env: { LADING_TEST_HOST: "event" },
+  },
   { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: PROGRAMS },
   {
     name: "official conformance",
@@ -87,7 +97,11 @@ for (const suite of SUITES) {
   const [program = "", ...rest] = suite.command();
   const { status } = spawnSync(program, rest, {
     stdio: "inherit",
-    env: { ...process.env, LADING_SELECTION: all ? "all" : (process.env["LADING_SELECTION"] ?? "pairwise") },
+    env: {
+      ...process.env,
+      ...suite.env,
+      LADING_SELECTION: all ? "all" : (process.env["LADING_SELECTION"] ?? "pairwise"),
+    },
   });
   if (status !== 0) failed = true;
   if (suite.report !== undefined) count(suite.report);

@@ -70,12 +70,25 @@ export interface AppParts {
 
 /** What a host knows better, or has more cheaply, than the Request object that it made. All of it may be missing. */
 export interface HostBindings {
+  readonly method?: string;
   /** Path and query exactly as received. */
   readonly url?: string | undefined;
   readonly headers?: Readonly<Record<string, string | string[] | undefined>>;
   readonly body?: Body;
   readonly remoteAddress?: string | undefined;
   readonly httpVersion?: string | undefined;
+  /** What it cannot carry. Missing: anything goes. */
+  readonly limits?: HostLimits;
+}
+
+/** What a host cannot carry and an HTTP server can. */
+export interface HostLimits {
+  /** Most bytes of a request's body. */
+  readonly requestBytes: number;
+  /** Most bytes of an answer's body. */
+  readonly answerBytes: number;
+  /** It makes Content-Length from the body it is given, so an answer to HEAD has the body that GET's would have. */
+  readonly headBodies: boolean;
 }
 
 export type App = Hono<{ Bindings: HostBindings }>;
@@ -106,7 +119,7 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
   const started = clock();
   // Undefined when the app is called without a host, as tests do.
   const host = (c.env as HostBindings | undefined) ?? {};
-  const method = c.req.raw.method;
+  const method = host.method ?? c.req.raw.method;
   const uri = host.url ?? c.req.raw.url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
   const requestId = randomUUID();
   const header = headerReader(c, host);
@@ -115,6 +128,7 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
   let answer: Answer;
   try {
     answer = await route(parts, { method, uri, header, body: () => bodyOf(c, host, scope) }, scope);
+    checkSize(answer, host.limits);
   } catch (error) {
     const rendered = renderError(error, requestId);
     if (rendered.fault) parts.onFault?.(error, requestId);
@@ -140,7 +154,7 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
       header,
       host,
     });
-  return render(answer, method, settings, report);
+  return render(answer, method === "HEAD" && host.limits?.headBodies !== true, settings, report);
 }
 
 /** What is learnt about a request on its way, for the log and for error answers. */
@@ -249,27 +263,57 @@ async function* bodyOf(c: Context, host: HostBindings, scope: Scope): AsyncGener
   const body = host.body ?? c.req.raw.body;
   if (body === null) return;
   const chunks = body[Symbol.asyncIterator]();
+  const most = host.limits?.requestBytes ?? Infinity;
   for (;;) {
     let next: IteratorResult<Uint8Array>;
     try {
       next = await chunks.next();
     } catch (error) {
+      if (error instanceof RegistryError) throw error;
       throw new RegistryError("BLOB_UPLOAD_INVALID", "the request's body broke off", { reason: String(error) });
     }
     if (next.done === true) return;
     scope.received += next.value.byteLength;
+    if (scope.received > most) {
+      throw new RegistryError(
+        "BODY_TOO_LARGE",
+        `this address takes at most ${most} bytes in one request; push to the registry's upload address, or in chunks`,
+      );
+    }
     yield next.value;
   }
 }
 
-function render(answer: Answer, method: string, settings: ApiSettings, report: (bytes: number) => void): Response {
+/** Throws ANSWER_TOO_LARGE for what the host cannot carry. */
+function checkSize({ body, headers }: Answer, limits: HostLimits | undefined): void {
+  if (limits === undefined || body === null) return;
+  const size =
+    typeof body === "string"
+      ? Buffer.byteLength(body)
+      : body instanceof Uint8Array
+        ? body.byteLength
+        : Number(headers["Content-Length"]);
+  if (size <= limits.answerBytes) return;
+  if (body instanceof ReadableStream) void body.cancel();
+  throw new RegistryError(
+    "ANSWER_TOO_LARGE",
+    `this address answers with at most ${limits.answerBytes} bytes; pull from the upload address, or ask the registry's operator for redirects`,
+  );
+}
+
+function render(
+  answer: Answer,
+  withoutBody: boolean,
+  settings: ApiSettings,
+  report: (bytes: number) => void,
+): Response {
   // Answers are made for one request each, so their headers can be added to. Copying them would cost more than all else here.
   const { headers } = answer;
   headers["Docker-Distribution-API-Version"] = "registry/2.0";
   for (const name in settings.headers) headers[name] = settings.headers[name] as string[];
   const { status } = answer;
   let { body } = answer;
-  if (method === "HEAD" && body !== null) {
+  if (withoutBody && body !== null) {
     // A HEAD tells the length of what GET would send.
     if (typeof body === "string") headers["Content-Length"] ??= String(Buffer.byteLength(body));
     else if (!(body instanceof Uint8Array)) void body.cancel();

@@ -18,7 +18,7 @@ import { observed } from "../../shared/storage/observed.ts";
 import { logAccess, type AccessEntry } from "../../shared/telemetry/access-log.ts";
 import { startHealth, type Health } from "../../shared/telemetry/health.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
-import { createMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
+import { noMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type HostBindings, type RequestReport } from "./app.ts";
 
 /** How often closing looks whether all requests have ended. */
@@ -29,7 +29,6 @@ export interface Composition {
   readonly driver: StorageDriver;
   readonly registry: Registry;
   readonly health: Health;
-  readonly metrics: Metrics;
   /** Answers a request. Counts it, and logs it when the last byte of its answer was handed on. Never rejects. */
   fetch(request: Request, host: HostBindings): Response | Promise<Response>;
   /** Frees everything. Requests that were cut get a moment to clean up behind themselves and to be logged. */
@@ -37,8 +36,7 @@ export interface Composition {
 }
 
 /** Puts the parts together. Throws with a sentence that says what is wrong when it cannot. */
-export async function compose(config: Config, logger: Logger): Promise<Composition> {
-  const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
+export async function compose(config: Config, logger: Logger, metrics: Metrics = noMetrics): Promise<Composition> {
   const driver = createDriver(config);
   const registry = new Registry({
     driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
@@ -65,7 +63,6 @@ export async function compose(config: Config, logger: Logger): Promise<Compositi
     driver,
     registry,
     health,
-    metrics,
     fetch: (request, host) => {
       unfinished++;
       metrics.requestStarted();

@@ -23,6 +23,8 @@ const TABLE: Readonly<Record<ErrorCode, { readonly status: number; readonly code
   TAG_INVALID: { status: 400 },
   RANGE_INVALID: { status: 416, code: "BLOB_UPLOAD_INVALID" },
   MANIFEST_TOO_LARGE: { status: 413, code: "MANIFEST_INVALID" },
+  BODY_TOO_LARGE: { status: 413, code: "SIZE_INVALID" },
+  ANSWER_TOO_LARGE: { status: 501, code: "UNSUPPORTED" },
   PAGINATION_NUMBER_INVALID: { status: 400 },
   METHOD_NOT_ALLOWED: { status: 405, code: "UNSUPPORTED" },
   NOT_FOUND: { status: 404, code: "UNSUPPORTED" },
@@ -46,7 +48,7 @@ export function renderError(error: unknown, requestId: string): { answer: Answer
   }
   if (error instanceof MethodNotAllowedError) answer.headers["Allow"] = error.allowed.join(", ");
   if (error instanceof RangeMismatchError) answer.headers["Range"] = `0-${Math.max(0, error.size - 1)}`;
-  return { answer, fault: error instanceof StorageFullError };
+  return { answer, fault: error instanceof StorageFullError || known.code === "ANSWER_TOO_LARGE" };
 }
 
 function asRegistryError(error: unknown): RegistryError | undefined {

@@ -6,6 +6,7 @@ import { getRequestListener } from "@hono/node-server";
 import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
+import { createMetrics } from "../../shared/telemetry/prometheus-metrics.ts";
 import { compose, type Composition } from "./compose.ts";
 import { createDebugServer } from "./debug-server.ts";
 import { addressOf, createHttpServer, drain, listen } from "./http-server.ts";
@@ -20,7 +21,8 @@ export interface RunningServer {
 
 /** Starts a registry. Throws with a sentence that says what is wrong when it cannot. */
 export async function startServer(config: Config, logger: Logger): Promise<RunningServer> {
-  const composition = await compose(config, logger);
+  const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
+  const composition = await compose(config, logger, metrics);
   const stopPurging = startPurging(config, composition, logger);
   const listener = getRequestListener(
     (request, { incoming }) =>
@@ -34,8 +36,8 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     { hostname: "localhost" },
   );
   const server = await createHttpServer(config.http, (incoming, outgoing) => void listener(incoming, outgoing));
-  const { health, metrics } = composition;
-  const debug = config.http.debug === undefined ? undefined : createDebugServer(config.http.debug, health, metrics);
+  const debug =
+    config.http.debug === undefined ? undefined : createDebugServer(config.http.debug, composition.health, metrics);
   await listen(server, config.http.listen, "http.addr");
   if (debug !== undefined && config.http.debug !== undefined) {
     const { listen: address, prometheus } = config.http.debug;

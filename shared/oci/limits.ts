@@ -24,6 +24,13 @@ export const limits = {
   urlBytes: 8 * 1024,
   /** Memory for the bodies of all uploads in flight together. */
   bodyMemoryBytes: 64 * 1024 * 1024,
+  /**
+   * A request's body through API Gateway and Lambda: in base64, with the event around it, it stays below Lambda's 6 MB,
+   * however those are counted.
+   */
+  eventBodyBytes: 4_400_000,
+  /** An answer's body there; a manifest of the largest size fits. */
+  eventAnswerBytes: 4_500_000,
   /** A client must send its headers within this time. */
   headersMs: 30_000,
   /** An idle connection is kept open for this long; longer than proxies keep theirs. */

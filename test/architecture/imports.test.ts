@@ -57,7 +57,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     local: ["functions/registry/", "shared/oci/", "shared/registry/", "shared/storage/driver.ts"],
     packages: [],
   },
-  "functions/registry": { local: ["shared/"], packages: ["hono", "@hono/node-server"] },
+  "functions/registry": { local: ["shared/"], packages: ["hono", "@hono/node-server", "aws-lambda"] },
   bin: { local: ["functions/", "shared/config/", "shared/telemetry/"], packages: [] },
   infra: { local: ["shared/config/"], packages: ["aws-cdk-lib", "constructs"] },
 };

@@ -1,7 +1,7 @@
 /** What is refused, with which status and code, and that nothing is stored then. */
 import { afterEach, beforeAll, afterAll, describe, expect, it } from "vitest";
 import { DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../shared/oci/media-type.ts";
-import { createTestApp, type SendOptions, type TestApp } from "../support/app.ts";
+import { createTestApp, throughEvents, type SendOptions, type TestApp } from "../support/app.ts";
 import { sha256 } from "../support/bodies.ts";
 import { snapshot } from "../support/invariants.ts";
 import { CONFIG, CONFIG_TYPE, descriptorOf, imageOf, pushImage, type TestManifest } from "../support/manifests.ts";
@@ -38,8 +38,8 @@ const NAMES: Refusal[] = [
   "a._b",
   "_a",
   "a/_manifests/b",
-  "a%2Fb",
-  "a%2fb",
+  // Through API Gateway it comes decoded, and is the name a/b.
+  ...(throughEvents ? [] : ["a%2Fb", "a%2fb"]),
   "..%2f..",
   "..",
   "a/../b",

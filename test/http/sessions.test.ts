@@ -1,6 +1,6 @@
 /** Upload sessions: who may append what and when, what an interrupted one looks like, and how a client goes on. */
 import { beforeEach, afterEach, describe, expect, it } from "vitest";
-import { createTestApp, type Reply, type Send, type TestApp } from "../support/app.ts";
+import { createTestApp, throughEvents, type Reply, type Send, type TestApp } from "../support/app.ts";
 import { brokenBody, ManualBody, pattern, sha256, sha512 } from "../support/bodies.ts";
 import { contentKeys, faultsOf, snapshot } from "../support/invariants.ts";
 import { pushBlob } from "../support/manifests.ts";
@@ -70,37 +70,39 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
     ]);
   });
 
-  describe("a client that goes away in the middle of a body", () => {
-    it.each<[what: string, request: (location: string) => Promise<Reply>]>([
-      [
-        "of a chunk with a position",
-        async (location) =>
-          await send("PATCH", location, {
-            headers: { "Content-Range": "1000-2999" },
-            body: brokenBody(bytes.subarray(1000, 2000)),
-          }),
-      ],
-      ["of a stream", async (location) => await send("PATCH", location, { body: brokenBody(bytes.subarray(1000)) })],
-      [
-        "of the last PUT",
-        async (location) =>
-          await send("PUT", `${location}?digest=${digest}`, { body: brokenBody(bytes.subarray(1000)) }),
-      ],
-      [
-        "of a single POST",
-        async () =>
-          await send("POST", `/v2/r/blobs/uploads/?digest=${digest}`, { body: brokenBody(bytes.subarray(0, 3000)) }),
-      ],
-    ])("%s changes nothing, and the session goes on", async (__, request) => {
-      const location = await start();
-      await patch(location, 0, 1000);
-      const before = await snapshot(store.driver);
-      const reply = await request(location);
-      expect([reply.status, reply.code]).toEqual([400, "BLOB_UPLOAD_INVALID"]);
-      expect(await snapshot(store.driver)).toEqual(before);
-      await finishes(location, 1000);
+  // An event is made of a whole body only: what breaks off never comes.
+  if (!throughEvents)
+    describe("a client that goes away in the middle of a body", () => {
+      it.each<[what: string, request: (location: string) => Promise<Reply>]>([
+        [
+          "of a chunk with a position",
+          async (location) =>
+            await send("PATCH", location, {
+              headers: { "Content-Range": "1000-2999" },
+              body: brokenBody(bytes.subarray(1000, 2000)),
+            }),
+        ],
+        ["of a stream", async (location) => await send("PATCH", location, { body: brokenBody(bytes.subarray(1000)) })],
+        [
+          "of the last PUT",
+          async (location) =>
+            await send("PUT", `${location}?digest=${digest}`, { body: brokenBody(bytes.subarray(1000)) }),
+        ],
+        [
+          "of a single POST",
+          async () =>
+            await send("POST", `/v2/r/blobs/uploads/?digest=${digest}`, { body: brokenBody(bytes.subarray(0, 3000)) }),
+        ],
+      ])("%s changes nothing, and the session goes on", async (__, request) => {
+        const location = await start();
+        await patch(location, 0, 1000);
+        const before = await snapshot(store.driver);
+        const reply = await request(location);
+        expect([reply.status, reply.code]).toEqual([400, "BLOB_UPLOAD_INVALID"]);
+        expect(await snapshot(store.driver)).toEqual(before);
+        await finishes(location, 1000);
+      });
     });
-  });
 
   describe("two writers at one offset", () => {
     const other = Buffer.alloc(2000, "other");

@@ -1,12 +1,19 @@
 /** The HTTP app over a driver, and a client that talks to it as a host would. */
-import { createApp, type AppParts, type HostBindings, type RequestReport } from "../../functions/registry/app.ts";
+import {
+  createApp,
+  type App,
+  type AppParts,
+  type HostBindings,
+  type RequestReport,
+} from "../../functions/registry/app.ts";
+import { answerEvent, type GatewayEvent } from "../../functions/registry/gateway-event.ts";
 import type { ApiSettings } from "../../functions/registry/request.ts";
 import { anonymousAuthenticator } from "../../shared/auth/authenticator.ts";
 import { allowAll } from "../../shared/auth/authorizer.ts";
 import type { ManifestPolicy } from "../../shared/registry/manifest-store.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
-import { bodyOf } from "./bodies.ts";
+import { bodyOf, collect } from "./bodies.ts";
 
 /** What a test may set; all else is as in an open registry with deletes. */
 export interface TestAppOptions {
@@ -72,10 +79,53 @@ export function createTestApp(driver: StorageDriver, { settings, policy, parts }
     ...parts,
   });
   const send: Send = async (method, path, options = {}) => {
+    if (throughEvents) return await sendEvent(app, method, path, options);
     const host: HostBindings = { url: path, ...bodyBindings(options) };
     return await read(await app.fetch(new Request("http://registry.test/", { method }), host));
   };
   return { send, registry, reports, faults };
+}
+
+/** Whether this run of the suites goes through API Gateway's events instead of HTTP. */
+export const throughEvents = process.env["LADING_TEST_HOST"] === "event";
+
+/** The request as the event that API Gateway would make of it, and the result as the client would get it. */
+async function sendEvent(app: App, method: string, path: string, { headers = {}, body }: SendOptions): Promise<Reply> {
+  const [rawPath = "", ...query] = path.split("?");
+  const bytes =
+    body === undefined || typeof body === "string"
+      ? Buffer.from(body ?? "")
+      : body instanceof Uint8Array
+        ? Buffer.from(body)
+        : await collect(body);
+  const event: GatewayEvent = {
+    rawPath: decodePath(rawPath),
+    rawQueryString: query.join("?"),
+    headers: {
+      ...(bytes.byteLength > 0 ? { "content-length": String(bytes.byteLength) } : {}),
+      ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
+    },
+    requestContext: { http: { method, sourceIp: "192.0.2.1", protocol: "HTTP/1.1" } },
+    ...(bytes.byteLength > 0 ? { body: bytes.toString("base64") } : {}),
+    isBase64Encoded: bytes.byteLength > 0,
+  };
+  const result = await answerEvent((request, host) => app.fetch(request, host), event);
+  const answer = Buffer.from(result.body, result.isBase64Encoded ? "base64" : "utf8");
+  const length = new Headers(result.headers).get("content-length");
+  // As API Gateway does it, to HEAD too; a HEAD without a body keeps the length it was given.
+  const received = {
+    ...result.headers,
+    ...(answer.length > 0 || length === null ? { "content-length": String(answer.length) } : {}),
+  };
+  return replyOf(result.statusCode, new Headers(received), method === "HEAD" ? Buffer.alloc(0) : answer);
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 function bodyBindings({ headers = {}, body }: SendOptions): Pick<HostBindings, "headers" | "body"> {

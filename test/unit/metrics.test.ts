@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createMetrics } from "../../shared/telemetry/metrics.ts";
+import { createMetrics } from "../../shared/telemetry/prometheus-metrics.ts";
 
 describe("createMetrics", () => {
   it("keeps nothing unless enabled", async () => {

@@ -21,7 +21,7 @@ export async function getManifest(request: ApiRequest, { name, reference }: Mani
   return {
     status: 200,
     headers: { ...headers, "Content-Type": manifest.mediaType, "Content-Length": String(manifest.bytes.byteLength) },
-    body: request.method === "HEAD" ? null : manifest.bytes,
+    body: manifest.bytes,
   };
 }
 
