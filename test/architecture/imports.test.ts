@@ -47,7 +47,10 @@ const sources: Source[] = files.map((file) => {
 
 /** What a folder may import of the project (beginnings of paths, itself aside) and of npm. The longest folder counts. */
 const RULES: Record<string, { readonly local: readonly string[]; readonly packages: readonly string[] }> = {
-  "shared/oci": { local: [], packages: ["hash-wasm"] },
+  "shared/oci": {
+    local: [],
+    packages: ["hash-wasm", "hash-wasm/dist/sha256.umd.min.js", "hash-wasm/dist/sha512.umd.min.js"],
+  },
   "shared/storage": { local: [], packages: [] },
   "shared/registry": { local: ["shared/oci/", "shared/storage/driver.ts"], packages: ["zod"] },
   "shared/auth": { local: [], packages: ["bcryptjs"] },

@@ -1,3 +1,4 @@
+import { createSHA256, createSHA512 } from "hash-wasm";
 import { describe, expect, it } from "vitest";
 import { HashedBody, nativeHasher, resumableHasher, resumeHasher } from "../../shared/oci/hasher.ts";
 import { bodyOf, brokenBody, collect, pattern, sha256, sha512 } from "../support/bodies.ts";
@@ -19,6 +20,15 @@ describe.each([
       first.update(bytes.subarray(at)); // and the one that was saved is still good
       expect(first.digest()).toBe(digestOf(bytes));
     }
+  });
+
+  it("goes on from a state of the whole package, and the other way round", async () => {
+    const theirs = await (algorithm === "sha256" ? createSHA256() : createSHA512());
+    theirs.init().update(bytes.subarray(0, 100));
+    const ours = await resumeHasher(algorithm, Buffer.from(theirs.save()).toString("base64"));
+    ours?.update(bytes.subarray(100, 200));
+    theirs.load(Buffer.from(ours?.save() ?? "", "base64")).update(bytes.subarray(200));
+    expect(`${algorithm}:${theirs.digest("hex")}`).toBe(digestOf(bytes));
   });
 
   it.each(["", "bm90IGEgc3RhdGU=", "%%%", "A".repeat(500)])("does not go on from %j", async (state) => {
