@@ -6,7 +6,7 @@ import path from "node:path";
 import { CreateBucketCommand, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { startDaemon, type Daemon } from "./process.ts";
 import { temporaryFolder } from "./temp.ts";
-import { tool } from "./tools.ts";
+import { tool, type S3_SERVERS } from "./tools.ts";
 
 /** What a client has to be told of a store. */
 export interface S3Access {
@@ -72,12 +72,33 @@ export async function startVersitygw(): Promise<S3Server> {
   return server("versitygw", endpoint, folder, daemon);
 }
 
-let shared: Promise<S3Server> | undefined;
+/** Ceph's RADOS gateway, with a monitor and an OSD of its own that keeps its data in memory. Takes about five seconds. */
+export async function startCephRgw(): Promise<S3Server> {
+  tool("radosgw");
+  const folder = await temporaryFolder();
+  const announced = /^serving (http:.*)$/;
+  const daemon = await startDaemon(["test/tools/ceph-rgw.sh", folder, KEYS.accessKeyId, KEYS.secretAccessKey], {
+    ready: ({ lines }) => lines.some((line) => announced.test(line)),
+  });
+  const endpoint = daemon.lines.map((line) => announced.exec(line)?.[1]).find((url) => url !== undefined) ?? "";
+  return server("radosgw", endpoint, folder, daemon);
+}
 
 /** The one versitygw of this process, started when it is first asked for. It ends with the process. */
-export async function sharedVersitygw(): Promise<S3Server> {
-  shared ??= startVersitygw();
-  return await shared;
+export const sharedVersitygw = once(startVersitygw);
+
+/** The one Ceph RGW of this process, started when it is first asked for. It ends with the process. */
+export const sharedCephRgw = once(startCephRgw);
+
+/** Each server by its name, shared within the process. */
+export const S3_STORES: readonly (readonly [name: (typeof S3_SERVERS)[number], shared: () => Promise<S3Server>])[] = [
+  ["versitygw", sharedVersitygw],
+  ["radosgw", sharedCephRgw],
+];
+
+function once(start: () => Promise<S3Server>): () => Promise<S3Server> {
+  let started: Promise<S3Server> | undefined;
+  return async () => await (started ??= start());
 }
 
 /** A client of the SDK as it comes, but for what `settings` change. */

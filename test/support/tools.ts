@@ -16,6 +16,7 @@ const DEBIAN: Readonly<Record<string, string>> = {
   ctr: "/usr/bin",
   "docker-registry": "/usr/bin",
   nginx: "/usr/sbin",
+  radosgw: "/usr/bin",
 };
 
 /** The path of a program. */
@@ -42,7 +43,7 @@ export const PROGRAMS = [
 ] as const;
 
 /** The object stores that the suites on S3 run on. */
-export const S3_SERVERS = ["versitygw"] as const;
+export const S3_SERVERS = ["versitygw", "radosgw"] as const;
 
 export type ToolName =
   (typeof PROGRAMS)[number] | (typeof S3_SERVERS)[number] | "node-24" | "conformance-main" | "conformance-v1.1.1";

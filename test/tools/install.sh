@@ -69,6 +69,10 @@ units_of() {
     docker.io) echo docker.service docker.socket ;;
     containerd) echo containerd.service ;;
     nginx-light) echo nginx.service ;;
+    radosgw) echo ceph-radosgw.target ;;
+    ceph-mon) echo ceph-mon.target ;;
+    ceph-osd) echo ceph-osd.target ;;
+    ceph-common) echo ceph.target ;;
     podman) echo podman.service podman.socket podman-restart.service podman-auto-update.service podman-auto-update.timer ;;
   esac
 }
