@@ -14,6 +14,7 @@ import { ANONYMOUS, type Authenticator, type Principal } from "../../shared/auth
 import type { Access, Authorizer } from "../../shared/auth/authorizer.ts";
 import { MethodNotAllowedError, RangeMismatchError, RegistryError } from "../../shared/oci/error.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import { OngoingCommits } from "../../shared/registry/ongoing-commits.ts";
 import type { Registry } from "../../shared/registry/registry.ts";
 import type { Body } from "../../shared/registry/upload-store.ts";
 import { empty, type Answer } from "./answer.ts";
@@ -33,13 +34,14 @@ import {
 } from "./handlers/uploads.ts";
 import { observeBody } from "./observe-body.ts";
 import type { ApiRequest, ApiSettings } from "./request.ts";
-import { parseTarget, type Target } from "./target.ts";
+import { looksSigned, parseTarget, withoutCapability, type Target } from "./target.ts";
+import { checkSigned } from "./upload-addresses.ts";
 
 /** What became of a request, told when the last byte of its answer was handed on. */
 export interface RequestReport {
   readonly requestId: string;
   readonly method: string;
-  /** Path and query as sent. */
+  /** Path and query as sent, but for the capability of a signed address. */
   readonly uri: string;
   /** What the path addressed; "unknown" where nothing. */
   readonly kind: Target["kind"] | "unknown";
@@ -96,7 +98,8 @@ export type App = Hono<{ Bindings: HostBindings }>;
 /** The app over these parts. */
 export function createApp(parts: AppParts): App {
   const app: App = new Hono();
-  app.all("*", async (c) => await serve(parts, c));
+  const commits = new OngoingCommits();
+  app.all("*", async (c) => await serve({ ...parts, commits }, c));
   return app;
 }
 
@@ -114,7 +117,12 @@ const ROUTES: { readonly [K in Target["kind"]]: Readonly<Record<string, Handler<
   referrers: { GET: listReferrers, HEAD: listReferrers },
 };
 
-async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): Promise<Response> {
+/** What the app itself holds, beside what it was given. */
+interface Parts extends AppParts {
+  readonly commits: OngoingCommits;
+}
+
+async function serve(parts: Parts, c: Context<{ Bindings: HostBindings }>): Promise<Response> {
   const { clock, settings } = parts;
   const started = clock();
   // Undefined when the app is called without a host, as tests do.
@@ -144,7 +152,7 @@ async function serve(parts: AppParts, c: Context<{ Bindings: HostBindings }>): P
     parts.onRequest?.({
       requestId,
       method,
-      uri,
+      uri: withoutCapability(uri),
       kind: scope.kind,
       status: answer.status,
       bytes,
@@ -175,8 +183,8 @@ interface Incoming {
   readonly body: () => Body;
 }
 
-async function route(parts: AppParts, { method, uri, header, body }: Incoming, scope: Scope): Promise<Answer> {
-  const { settings, registry, authenticator, authorizer } = parts;
+async function route(parts: Parts, { method, uri, header, body }: Incoming, scope: Scope): Promise<Answer> {
+  const { settings, registry, authorizer, commits } = parts;
   if (uri.length > limits.urlBytes)
     throw new RegistryError("URI_TOO_LONG", `a path and query have at most ${limits.urlBytes} bytes`);
   const mark = uri.indexOf("?");
@@ -184,9 +192,7 @@ async function route(parts: AppParts, { method, uri, header, body }: Incoming, s
   // Asked by browsers before a request with credentials, and never with them.
   if (method === "OPTIONS") return empty(200, { Allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
   const isApi = path.startsWith(`${settings.prefix}v2`);
-  if (isApi) scope.principal = await authenticator.authenticate(header("authorization"));
-
-  const target = parseTarget(path, settings.prefix);
+  const target = await signIn(parts, path, header, scope);
   scope.kind = target.kind;
   scope.target = target;
   const reason = isApi ? parts.unavailable?.() : undefined;
@@ -208,11 +214,50 @@ async function route(parts: AppParts, { method, uri, header, body }: Incoming, s
     header,
     body,
     principal: scope.principal,
+    signed: isSigned(target),
     registry,
+    commits,
     authorizer,
     settings,
   };
   return await handler(scope.request, target);
+}
+
+/**
+ * What the path addresses, and who asks for it: whom a signed address names, or who signs in. Who must sign in learns
+ * nothing of the path before; who comes with a signed address is never asked to, whatever is wrong with it.
+ */
+async function signIn(
+  { settings, authenticator }: Parts,
+  path: string,
+  header: Incoming["header"],
+  scope: Scope,
+): Promise<Target> {
+  const parsed = attempt(() => parseTarget(path, settings.prefix));
+  if ("value" in parsed && isSigned(parsed.value)) {
+    scope.principal = checkSigned(settings.uploads, parsed.value);
+    return parsed.value;
+  }
+  const isFaulty = "error" in parsed && looksSigned(path);
+  if (!isFaulty && path.startsWith(`${settings.prefix}v2`)) {
+    scope.principal = await authenticator.authenticate(header("authorization"));
+  }
+  if ("error" in parsed) throw parsed.error;
+  return parsed.value;
+}
+
+type SignedTarget = Extract<Target, { kind: "upload" }> & { readonly capability: string };
+
+function isSigned(target: Target): target is SignedTarget {
+  return target.kind === "upload" && target.capability !== undefined;
+}
+
+function attempt<T>(work: () => T): { readonly value: T } | { readonly error: unknown } {
+  try {
+    return { value: work() };
+  } catch (error) {
+    return { error };
+  }
 }
 
 /** Throws UNSUPPORTED for what the settings turn off. */

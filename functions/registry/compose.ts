@@ -20,6 +20,7 @@ import { startHealth, type Health } from "../../shared/telemetry/health.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { noMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type HostBindings, type RequestReport } from "./app.ts";
+import { createUploadAddresses } from "./upload-addresses.ts";
 
 /** How often closing looks whether all requests have ended. */
 const POLL_MS = 5;
@@ -153,6 +154,7 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
     settings: {
       prefix: http.prefix,
       ...(http.baseUrl === undefined ? {} : { baseUrl: http.baseUrl }),
+      ...(http.uploads === undefined ? {} : { uploads: createUploadAddresses(http.uploads, () => new Date()) }),
       headers: http.headers,
       deleteEnabled: storage.deleteEnabled,
       readOnly: storage.readOnly,

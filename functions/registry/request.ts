@@ -4,7 +4,9 @@ import type { Authorizer } from "../../shared/auth/authorizer.ts";
 import { RegistryError } from "../../shared/oci/error.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import type { Registry } from "../../shared/registry/registry.ts";
+import type { OngoingCommits } from "../../shared/registry/ongoing-commits.ts";
 import type { Body } from "../../shared/registry/upload-store.ts";
+import type { UploadAddresses } from "./upload-addresses.ts";
 
 /** Settings of the HTTP API. */
 export interface ApiSettings {
@@ -12,6 +14,8 @@ export interface ApiSettings {
   readonly prefix: string;
   /** Where the outside reaches the registry, for absolute Locations; without it they are relative to the host. */
   readonly baseUrl?: string;
+  /** Signed addresses for uploads; without it none is given and none is accepted. */
+  readonly uploads?: UploadAddresses;
   /** Headers that every answer carries. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
   readonly deleteEnabled: boolean;
@@ -27,16 +31,27 @@ export interface ApiRequest {
   header(name: string): string | undefined;
   body(): Body;
   readonly principal: Principal;
+  /** It came to a signed address, which says who the principal is. */
+  readonly signed: boolean;
   readonly registry: Registry;
+  readonly commits: OngoingCommits;
   readonly authorizer: Authorizer;
   readonly settings: ApiSettings;
 }
 
-/** The URL of something in the API, for a Location or Link header: `path` begins with `v2/`. */
+/**
+ * The URL of something in the API, for a Location or Link header: `path` begins with `v2/`. A client that came to the host
+ * for uploads of its own accord stays there: some follow no Location to another host.
+ */
 export function urlOf(request: ApiRequest, path: string): string {
-  const { baseUrl, prefix } = request.settings;
-  const outer = forwardedPrefix(request.header("x-forwarded-prefix"));
-  return `${baseUrl ?? outer}${prefix}${path}`;
+  const { baseUrl, prefix, uploads } = request.settings;
+  if (baseUrl === undefined || uploads?.isHost(request.header("host")) === true) return hostlessUrlOf(request, path);
+  return `${baseUrl}${prefix}${path}`;
+}
+
+/** The same on whichever host the client came to. */
+export function hostlessUrlOf(request: ApiRequest, path: string): string {
+  return `${forwardedPrefix(request.header("x-forwarded-prefix"))}${request.settings.prefix}${path}`;
 }
 
 /** The path that a proxy took off, in a form that can stand in a header; anything else is ignored. */

@@ -20,7 +20,7 @@ export type Target =
   | { readonly kind: "catalog" }
   | { readonly kind: "blob"; readonly name: RepositoryName; readonly digest: Digest }
   | { readonly kind: "uploads"; readonly name: RepositoryName }
-  | { readonly kind: "upload"; readonly name: RepositoryName; readonly id: string }
+  | { readonly kind: "upload"; readonly name: RepositoryName; readonly id: string; readonly capability?: string }
   | { readonly kind: "manifest"; readonly name: RepositoryName; readonly reference: Reference }
   | { readonly kind: "tags"; readonly name: RepositoryName }
   | { readonly kind: "referrers"; readonly name: RepositoryName; readonly subject: Digest };
@@ -45,7 +45,7 @@ export function parseTarget(path: string, prefix = "/"): Target {
     segments.length > words.length + 1 && words.every((word, index) => segments.at(index - words.length - 1) === word);
 
   if (endsIn("blobs", "uploads")) {
-    return last === "" ? { kind: "uploads", name: nameOf(3) } : { kind: "upload", name: nameOf(3), id: last };
+    return last === "" ? { kind: "uploads", name: nameOf(3) } : { kind: "upload", name: nameOf(3), ...sessionOf(last) };
   }
   if (endsIn("blobs")) {
     if (last === "uploads") return { kind: "uploads", name: nameOf(2) };
@@ -55,6 +55,24 @@ export function parseTarget(path: string, prefix = "/"): Target {
   if (endsIn("referrers")) return { kind: "referrers", name: nameOf(2), subject: parseDigest(last) };
   if (endsIn("tags") && last === "list") return { kind: "tags", name: nameOf(2) };
   throw notFound();
+}
+
+/** The session's id, and the capability that a signed address has after it. No id holds a full stop. */
+function sessionOf(segment: string): { id: string; capability?: string } {
+  const stop = segment.indexOf(".");
+  return stop < 0 ? { id: segment } : { id: segment.slice(0, stop), capability: segment.slice(stop + 1) };
+}
+
+const SIGNED = /(\/blobs\/uploads\/(?:(?!\.|%2e)[^/?])*(?:\.|%2e))[^/?]*(?=\?|$)/i;
+
+/** Does this path look like a signed address, whatever else is wrong with it? */
+export function looksSigned(path: string): boolean {
+  return SIGNED.test(path);
+}
+
+/** A path and query as they may be shown to others: with a dash for the capability. */
+export function withoutCapability(uri: string): string {
+  return uri.replace(SIGNED, "$1-");
 }
 
 /** One segment, decoded. What is not well-formed, or holds a slash once decoded, can be no name of anything. */

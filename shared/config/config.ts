@@ -66,10 +66,27 @@ export interface HttpConfig {
   /** Sent with every answer. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
   readonly tls?: TlsConfig;
+  /** Absent: no address is signed, and none is accepted. */
+  readonly uploads?: UploadsConfig;
   readonly debug?: {
     readonly listen: TcpAddress;
     readonly prometheus?: { readonly path: string };
   };
+}
+
+/** Signed addresses for the bodies of uploads: what signs them, and who is sent to them. */
+export interface UploadsConfig {
+  /** The first signs, all are accepted; at least one, each of at least 16 characters. */
+  readonly secrets: readonly string[];
+  /** How long a signed address holds; above 0. */
+  readonly expiryMs: number;
+  /** Scheme, host, port and perhaps a path, with no slash at the end. Absent: nobody is sent anywhere. */
+  readonly host?: string;
+  /**
+   * Who is sent there: those whose User-Agent matches one of these, each the source of a regular expression known to
+   * compile with the flags `iu`, and not anchored.
+   */
+  readonly clients: readonly string[];
 }
 
 /** Paths of PEM files, which are not read here, and what to ask of a client. */

@@ -3,6 +3,7 @@ import type * as z from "zod";
 import type { HttpConfig, TcpAddress } from "./config.ts";
 import type { Report } from "./report.ts";
 import { tls } from "./tls.ts";
+import { readUploads, uploads } from "./uploads.ts";
 import {
   byName,
   choice,
@@ -69,7 +70,8 @@ export const http = section({
   net: setting(choice("tcp", "unix")),
   host: setting(httpUrl("an absolute URL of http or https with no user, query or fragment", { query: false })),
   prefix: setting(prefix),
-  secret: noEffect(setting(text("a text")), "upload sessions are kept in the storage, so nothing is signed"),
+  secret: setting(text("a text")),
+  uploads,
   relativeurls: noEffect(
     setting(flag()),
     "a Location is always relative unless http.host is set, and every client resolves it",
@@ -98,12 +100,14 @@ type Input = z.infer<typeof http>;
 /** All but `http.tls`, which is read on its own. */
 export function readHttp(input: Input, withFile: boolean, report: Report): Omit<HttpConfig, "tls"> {
   const debugConfig = readDebug(input?.debug, report);
+  const uploadsConfig = readUploads(input?.uploads, { secret: input?.secret, baseUrl: input?.host }, report);
   return {
     listen: readListen(input, withFile, report),
     prefix: input?.prefix ?? "/",
     ...(input?.host ? { baseUrl: input.host.href.replace(/\/+$/, "") } : {}),
     drainTimeoutMs: input?.draintimeout ?? 0,
     headers: input?.headers ?? {},
+    ...(uploadsConfig ? { uploads: uploadsConfig } : {}),
     ...(debugConfig ? { debug: debugConfig } : {}),
   };
 }

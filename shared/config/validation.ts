@@ -1,7 +1,7 @@
 import type * as z from "zod";
 import type { ValidationConfig } from "./config.ts";
 import type { Report } from "./report.ts";
-import { choice, flag, listOf, map, noEffect, section, setting, text, texts } from "./values.ts";
+import { choice, flag, listOf, map, noEffect, patternFault, section, setting, text, texts } from "./values.ts";
 
 const patterns = () => setting(texts("a list of regular expressions"));
 
@@ -31,7 +31,7 @@ export function readValidation(input: z.infer<typeof validation>, report: Report
   }
   const compiled = (name: "allow" | "deny"): readonly string[] =>
     (urls?.[name] ?? []).filter((source, index) => {
-      const fault = faultOf(source);
+      const fault = patternFault(source);
       if (fault) report.problem([...path, "urls", name, index], `${JSON.stringify(source)} ${fault}`);
       return !fault;
     });
@@ -40,18 +40,4 @@ export function readValidation(input: z.infer<typeof validation>, report: Report
     allowSparseIndexes: !checked || indexes?.platforms === "none",
     urls: { checked, allow: compiled("allow"), deny: compiled("deny") },
   };
-}
-
-/**
- * The flag `u` makes an error of what Go's expressions have and JavaScript's would read as
- * something else, such as `\z` or `[[:alpha:]]`: a pattern that silently never matches would let
- * through what `deny` names.
- */
-function faultOf(source: string): string | undefined {
-  try {
-    new RegExp(source, "u");
-    return undefined;
-  } catch {
-    return "is not a regular expression that JavaScript reads (with the flag u)";
-  }
 }

@@ -87,6 +87,20 @@ export function texts(expected: string): z.ZodType<string[]> {
   }).register(notes, { form: "list" });
 }
 
+/**
+ * What is wrong with the source of a regular expression, if anything is. The flag `u` makes an error of what Go's
+ * expressions have and JavaScript's would read as something else, such as `\z` or `[[:alpha:]]`: a pattern that silently
+ * never matches would let through what a list names.
+ */
+export function patternFault(source: string): string | undefined {
+  try {
+    new RegExp(source, "u");
+    return undefined;
+  } catch {
+    return "is not a regular expression that JavaScript reads (with the flag u)";
+  }
+}
+
 const booleans: Readonly<Record<string, boolean>> = { yes: true, on: true, y: true, no: false, off: false, n: false };
 
 /** `true` or `false`, or another of YAML 1.1's words for them, which distribution reads too. */

@@ -84,12 +84,13 @@ describe("the files that are shipped", () => {
 
   test("config-example.yml is accepted with all that it leaves commented out", () => {
     const yaml = readFileSync("config-example.yml", "utf8").replaceAll(
-      /^( *)# (auth:| *htpasswd:| *realm:| *path:| *host:| *tls:| *certificate:| *key:)/gm,
+      /^( *)# (auth:| *htpasswd:| *realm:| *path:| *host:| *secret:| *uploads:| *tls:| *certificate:| *key:)/gm,
       "$1$2",
     );
-    const { config } = loadConfig({ yaml, env: {} });
+    const { config } = loadConfig({ yaml, env: { REGISTRY_HTTP_SECRET: "of at least 16 characters" } });
     expect(config.auth).toEqual({ kind: "htpasswd", realm: "Registry", path: "/etc/registry/htpasswd" });
     expect(config.http.baseUrl).toBe("https://registry.example.com:4443");
+    expect(config.http.uploads?.host).toBe("https://uploads.example.com");
     expect(config.http.tls?.certificate).toBe("/etc/registry/tls.crt");
   });
 
@@ -250,7 +251,9 @@ describe("keys that have no effect are named once, with the reason", () => {
     ["storage.filesystem.maxthreads", 100, "storage.filesystem.maxthreads", "Node bounds its own threads"],
     ["storage", { inmemory: {}, cache: { layerinfo: "redis" } }, "storage.cache", "nothing is cached"],
     ["storage", { inmemory: {}, redirect: { disable: false } }, "storage.redirect", "no address of its own"],
-    ["http.secret", "s", "http.secret", "kept in the storage"],
+    ["http.secret", "s", "http.secret", "too short to sign addresses with"],
+    ["http.uploads.clients", ["^x/"], "http.uploads.clients", "http.uploads.host is not set"],
+    ["http.uploads.previoussecrets", ["0123456789abcdef"], "http.uploads.previoussecrets", "http.secret is not set"],
     ["http.relativeurls", false, "http.relativeurls", "every client resolves it"],
     ["http.http2.disabled", false, "http.http2", "only HTTP/1.1 is served"],
     ["http.debug.prometheus.enabled", true, "http.debug.prometheus", "http.debug.addr"],
@@ -306,6 +309,102 @@ describe("keys that have no effect are named once, with the reason", () => {
     ["http", { addr: ":1", tls: { certificate: "/c", key: "/k", minimumtls: "tls1.0" } }, "broken"],
   ])("%s: %j is done, with a warning", (path, value, notice) => {
     expect(load(at(path, value)).notices).toEqual([expect.stringContaining(notice)]);
+  });
+});
+
+describe("uploads on another host", () => {
+  const secret = "0123456789abcdef";
+  const host = "https://uploads.example.com";
+  const uploadsOf = (http: Record<string, unknown>, env: Env = {}): Config["http"]["uploads"] =>
+    load({ http: { addr: ":1", ...http } }, env).config.http.uploads;
+
+  test.each<[http: Record<string, unknown>, expected: object | undefined]>([
+    [{}, undefined],
+    [{ secret: "" }, undefined],
+    [{ uploads: {} }, undefined],
+    [{ uploads: { host: "" } }, undefined],
+    [{ secret }, { secrets: [secret], expiryMs: 43_200_000 }],
+    [
+      { secret, uploads: { expiry: "10m" } },
+      { secrets: [secret], expiryMs: 600_000 },
+    ],
+    [
+      { secret, uploads: { host } },
+      { secrets: [secret], expiryMs: 43_200_000, host },
+    ],
+    [{ secret, uploads: { host: `${host}:8443/x/` } }, { host: `${host}:8443/x` }],
+    [{ secret, uploads: { host, clients: ["^oras/", "Helm"] } }, { clients: ["^oras/", "Helm"] }],
+    [{ secret, uploads: { host, clients: "^oras/" } }, { clients: ["^oras/"] }],
+    [{ secret, uploads: { host, clients: [] } }, { clients: [] }],
+    [{ secret, host, uploads: { host: `${host}/u` } }, { clients: [""] }],
+    [{ secret, host, uploads: { host: `${host}:444` } }, { clients: expect.not.arrayContaining([""]) as unknown }],
+    [{ secret, host, uploads: { host, clients: ["a"] } }, { clients: ["a"] }],
+    [
+      { secret, uploads: { host, previoussecrets: ["the one before this", "and another before that"] } },
+      { secrets: [secret, "the one before this", "and another before that"] },
+    ],
+  ])("%j", (http, expected) => {
+    if (expected === undefined) expect(uploadsOf(http)).toBeUndefined();
+    else expect(uploadsOf(http)).toMatchObject(expected);
+  });
+
+  test("by variables", () => {
+    expect(
+      uploadsOf(
+        {},
+        {
+          REGISTRY_HTTP_SECRET: "0123456789012345",
+          REGISTRY_HTTP_UPLOADS_HOST: host,
+          REGISTRY_HTTP_UPLOADS_CLIENTS: "['^a/']",
+          REGISTRY_HTTP_UPLOADS_EXPIRY: "1h",
+          REGISTRY_HTTP_UPLOADS_PREVIOUSSECRETS: "[the one before this]",
+        },
+      ),
+    ).toEqual({ secrets: ["0123456789012345", "the one before this"], expiryMs: 3_600_000, host, clients: ["^a/"] });
+  });
+
+  test.each<[http: Record<string, unknown>, problem: string]>([
+    [{ uploads: { host } }, "http.secret: is not set, and http.uploads.host needs it"],
+    [{ secret: "hush", uploads: { host } }, "http.secret: is too short"],
+    [{ secret, uploads: { host, previoussecrets: [secret, "hush"] } }, "http.uploads.previoussecrets.1: is too short"],
+    [{ secret, uploads: { host, clients: ["^a/", "["] } }, 'http.uploads.clients.1: "[" is not a regular expression'],
+    [{ secret, uploads: { host, clients: [1] } }, "http.uploads.clients: expected a list of regular expressions"],
+    [{ secret, uploads: { host: "uploads.example.com" } }, "http.uploads.host: expected an absolute URL"],
+    [{ secret, uploads: { host: "https://u:p@x" } }, "http.uploads.host: expected an absolute URL"],
+    [{ secret, uploads: { host: "https://x?y" } }, "http.uploads.host: expected an absolute URL"],
+    [{ secret, uploads: { host, expiry: 0 } }, "http.uploads.expiry: expected a duration"],
+    [{ secret, uploads: { hots: host } }, "http.uploads.hots: is not a key of the configuration; did you mean"],
+  ])("%j is refused", (http, problem) => {
+    const found = problemsOf(file({ http: { addr: ":1", ...http } }));
+    expect(found).toEqual([expect.stringContaining(problem)]);
+    expect(found.join("\n")).not.toContain("hush");
+  });
+
+  test.each<[agent: string, sent: boolean]>([
+    ["containerd/v2.3.4", true],
+    ["containerd/1.7.34", true],
+    ["docker/29.7.2 go/go1.26 git-commit/x kernel/6 os/linux arch/amd64 UpstreamClient(Docker-Client/29.7.2)", true],
+    ["docker/29.0.0 go/go1.25 containerd-client/2.1.5+unknown storage-driver/overlayfs UpstreamClient(x)", true],
+    ["buildkit/v0.32.2", true],
+    ["libpod/5.4.2", true],
+    ["skopeo/1.18.0", true],
+    ["Buildah/1.40.0", true],
+    ["containers/5.34.0 (github.com/containers/image)", true],
+    ["crane/v0.21.9 go-containerregistry/v0.21.9", true],
+    ["cosign/v2.4.1 (linux; amd64) go-containerregistry/v0.21.7", true],
+    ["go-containerregistry/v0.20.2", true],
+    ["regclient/regctl (v0.11.5)", true],
+    ["oras/1.3.3", false],
+    ["Helm/4.2.4", false],
+    ["oras-go", false],
+    ["Go-http-client/2.0", false],
+    ["curl/8.5.0", false],
+    ["Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", false],
+    ["something containerd/2", false],
+    ["", false],
+  ])("%s by itself: %s", (agent, sent) => {
+    const patterns = uploadsOf({ secret, uploads: { host } })?.clients ?? [];
+    expect(patterns.some((source) => new RegExp(source, "iu").test(agent))).toBe(sent);
   });
 });
 

@@ -3,7 +3,8 @@ import { RegistryError } from "../../../shared/oci/error.ts";
 import { repositoryNameFrom, type RepositoryName } from "../../../shared/oci/reference.ts";
 import type { Chunk } from "../../../shared/registry/upload-store.ts";
 import { empty, type Answer } from "../answer.ts";
-import { urlOf, type ApiRequest } from "../request.ts";
+import { hostlessUrlOf, urlOf, type ApiRequest } from "../request.ts";
+import { signedSession } from "../upload-addresses.ts";
 
 export interface UploadTarget {
   readonly name: RepositoryName;
@@ -38,14 +39,18 @@ export async function appendUpload(request: ApiRequest, target: UploadTarget): P
   return empty(202, sessionHeaders(request, target, size));
 }
 
-/** PUT: the session's bytes, and those of the body if it has any, become a blob (end-6). */
+/**
+ * PUT: the session's bytes, and those of the body if it has any, become a blob (end-6). It goes on when the client no
+ * longer waits; the same PUT sent again waits for it.
+ */
 export async function commitUpload(request: ApiRequest, target: UploadTarget): Promise<Answer> {
   const text = request.query.get("digest");
   if (text === null) throw new RegistryError("DIGEST_INVALID", "the last PUT of an upload has a digest parameter");
   const digest = parseDigest(text);
-  await request.registry
-    .repository(target.name)
-    .uploads.commit(target.id, digest, hasBody(request) ? chunkOf(request) : undefined);
+  const { uploads } = request.registry.repository(target.name);
+  const last = hasBody(request) ? chunkOf(request) : undefined;
+  const key = `${target.name} ${target.id} ${digest}`;
+  await request.commits.run(key, last, async (chunk) => await uploads.commit(target.id, digest, chunk));
   return created(request, target.name, digest);
 }
 
@@ -64,10 +69,25 @@ export async function cancelUpload(request: ApiRequest, { name, id }: UploadTarg
 /** What a client needs to go on with a session. The last byte's position cannot say "none", so an empty one is 0-0 too. */
 export function sessionHeaders(request: ApiRequest, { name, id }: UploadTarget, size: number): Record<string, string> {
   return {
-    Location: urlOf(request, `v2/${name}/blobs/uploads/${id}`),
+    Location: sessionUrl(request, { name, id }),
     Range: `0-${Math.max(0, size - 1)}`,
     "Docker-Upload-UUID": id,
   };
+}
+
+/**
+ * Where a session goes on. A signed address leads to another one; a client that starts a session and is known to follow a
+ * Location to another host is given its first; all others stay at the host that they came to.
+ */
+function sessionUrl(request: ApiRequest, { name, id }: UploadTarget): string {
+  const { uploads, prefix } = request.settings;
+  const folder = `v2/${name}/blobs/uploads/`;
+  const sent = request.method === "POST" && uploads?.follows(request.header("user-agent") ?? "") === true;
+  if (uploads === undefined || !(request.signed || (sent && uploads.host !== undefined))) {
+    return urlOf(request, folder + id);
+  }
+  const signed = folder + signedSession(uploads, name, id, request.principal);
+  return uploads.host === undefined ? hostlessUrlOf(request, signed) : `${uploads.host}${prefix}${signed}`;
 }
 
 /** Mounts from the repository that the client names, or from anywhere for a client that may pull everywhere. */
