@@ -14,6 +14,15 @@ export const limits = {
   tagsPerPush: 100,
   /** Tags of which is remembered what they named last. */
   tagsSeen: 10_000,
+  /** Repositories of which is remembered that the catalog's index has them. */
+  cataloguedSeen: 10_000,
+  /**
+   * For how long that is believed. An entry of the index that was written within twice this time is never removed, so that
+   * none is while somebody relies on it; the second half is for clocks that differ.
+   */
+  cataloguedMs: 60 * 60 * 1000,
+  /** Requests at a time that bring the catalog's index up to date. */
+  catalogRefresh: 16,
   /** Entries in one page of tags or referrers when the client names no number. */
   pageEntries: 10_000,
   /** A page of referrers ends before this size, so that every client can read it. */

@@ -1,5 +1,6 @@
-import { isComponent } from "../oci/reference.ts";
+import { isComponent, repositoryNameFrom, type RepositoryName } from "../oci/reference.ts";
 import { listChildren, type StorageDriver } from "../storage/driver.ts";
+import { mapLimit } from "./concurrency.ts";
 import { layout } from "./layout.ts";
 import type { NamePage, PageRequest } from "./page.ts";
 
@@ -27,6 +28,23 @@ async function* walk(driver: StorageDriver, parent: string, last: string): Async
       if (entry > last || last.startsWith(entry)) yield* walk(driver, entry, last);
     } else if (entry > last && (await isRepository(driver, entry))) yield entry;
   }
+}
+
+/** The names of all repositories, in no order. One LIST for each folder, `concurrency` of them at a time. */
+export async function everyRepository(driver: StorageDriver, concurrency: number): Promise<RepositoryName[]> {
+  const names: RepositoryName[] = [];
+  for (let parents = [""]; parents.length > 0;) {
+    const children = await mapLimit(parents, concurrency, async (parent) => {
+      return (await listChildren(driver, layout.repositories + parent)).map((child) => ({ parent, child }));
+    });
+    parents = [];
+    for (const { parent, child } of children.flat()) {
+      const name = child === "_manifests" ? repositoryNameFrom(parent.slice(0, -1)) : undefined;
+      if (name !== undefined) names.push(name);
+      else if (isComponent(child)) parents.push(`${parent}${child}/`);
+    }
+  }
+  return names;
 }
 
 /** Does a repository of this name exist? Where storage has folders an empty one counts, as it does for distribution. */

@@ -12,6 +12,8 @@
  *         _uploads/<uuid>/startedat                                              an upload session
  *         _uploads/<uuid>/{state,<uuid>}                                         ours: its state and its bytes
  *         _referrers/<algorithm>/<hex>/<algorithm>/<hex>/link                    ours: subject, then who refers to it
+ *       _catalog/repositories/<name>!                                            ours: empty; this repository exists
+ *       _catalog/complete                                                        ours: when all of them were listed there
  *
  * A link holds a digest and nothing else. What is ours lies only where distribution never looks, or where it would delete
  * the whole folder with the session; see docs/storage-layout.md.
@@ -19,9 +21,12 @@
  * @see https://github.com/distribution/distribution/blob/v3.1.1/registry/storage/paths.go
  */
 import { algorithmOf, hexOf, type Digest } from "../oci/digest.ts";
-import type { RepositoryName, Tag } from "../oci/reference.ts";
+import { repositoryNameFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
 
 const ROOT = "docker/registry/v2/";
+
+const CATALOG = `${ROOT}_catalog/repositories/`;
+const CATALOG_ENTRY_END = "!";
 
 const SHARED_FOLDER = /\/(?:_uploads|_layers(?:\/[a-z0-9]+)?|_manifests(?:\/tags|\/revisions(?:\/[a-z0-9]+)?)?)$/;
 
@@ -50,6 +55,11 @@ export const layout = {
   tagHistoryLink: (name: RepositoryName, tag: Tag, digest: Digest) =>
     `${ROOT}repositories/${name}/_manifests/tags/${tag}/index/${pathOf(digest)}/link`,
 
+  catalogEntries: CATALOG,
+  /** The end sorts below every character of a name, so that entries lie in the order of names: `a!`, `a-b!`, `a/b!`. */
+  catalogEntry: (name: string) => `${CATALOG}${name}${CATALOG_ENTRY_END}`,
+  catalogComplete: `${ROOT}_catalog/complete`,
+
   uploads: (name: string) => `${ROOT}repositories/${name}/_uploads/`,
   upload: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/`,
   uploadStart: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/startedat`,
@@ -59,6 +69,12 @@ export const layout = {
   referrerLink: (name: RepositoryName, subject: Digest, referrer: Digest) =>
     `${ROOT}repositories/${name}/_referrers/${pathOf(subject)}/${pathOf(referrer)}/link`,
 } as const;
+
+/** The name of the repository that a key below `layout.catalogEntries` is the entry of. */
+export function catalogEntryName(key: string): RepositoryName | undefined {
+  if (!key.endsWith(CATALOG_ENTRY_END)) return undefined;
+  return repositoryNameFrom(key.slice(CATALOG.length, -CATALOG_ENTRY_END.length));
+}
 
 function pathOf(digest: Digest): string {
   return `${algorithmOf(digest)}/${hexOf(digest)}`;

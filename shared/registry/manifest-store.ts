@@ -7,7 +7,8 @@ import { parseManifest, readStoredManifest, storedMediaType, type Manifest } fro
 import { tagFrom, type Reference, type RepositoryName, type Tag } from "../oci/reference.ts";
 import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
 import type { BlobStore } from "./blob-store.ts";
-import { mapLimit } from "./concurrency.ts";
+import type { CatalogIndex } from "./catalog-index.ts";
+import { allEnded, mapLimit } from "./concurrency.ts";
 import { layout } from "./layout.ts";
 import { readLink, writeLink } from "./link.ts";
 import type { ReferrerIndex } from "./referrer-index.ts";
@@ -43,12 +44,13 @@ export class ManifestStore {
   readonly #blobs: BlobStore;
   readonly #tags: TagStore;
   readonly #referrers: ReferrerIndex;
+  readonly #catalog: CatalogIndex | undefined;
   readonly #policy: ManifestPolicy;
 
   constructor(
     driver: StorageDriver,
     name: RepositoryName,
-    parts: { blobs: BlobStore; tags: TagStore; referrers: ReferrerIndex },
+    parts: { blobs: BlobStore; tags: TagStore; referrers: ReferrerIndex; catalog: CatalogIndex | undefined },
     policy: ManifestPolicy,
   ) {
     this.#driver = driver;
@@ -56,6 +58,7 @@ export class ManifestStore {
     this.#blobs = parts.blobs;
     this.#tags = parts.tags;
     this.#referrers = parts.referrers;
+    this.#catalog = parts.catalog;
     this.#policy = policy;
   }
 
@@ -85,7 +88,8 @@ export class ManifestStore {
    * Throws MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN (missing references), DIGEST_INVALID (the bytes are not the digest's).
    *
    * Content before names: the bytes, then the revision that makes them a manifest of this repository, then the referrer
-   * entry, then the tags. A push that dies in between leaves nothing that a client can see and not use.
+   * entry, then the tags. A push that dies in between leaves nothing that a client can see and not use. The catalog is told
+   * beside the last two, after the revision; `CatalogIndex` says why.
    */
   async put(
     reference: Reference,
@@ -108,10 +112,14 @@ export class ManifestStore {
     if ((await this.#driver.head(blob))?.size !== bytes.byteLength) await this.#driver.put(blob, bytes);
     await writeLink(this.#driver, layout.revisionLink(this.#name, digest), digest);
     const subject = manifest.subject?.digest;
-    if (subject !== undefined) await this.#referrers.add(subject, digest);
     const wanted = new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags);
-    await mapLimit([...wanted], limits.manifestChecks, async (tag) => await this.#tags.set(tag, digest));
+    await allEnded([this.#catalog?.add(this.#name) ?? Promise.resolve(), this.#announce(digest, subject, [...wanted])]);
     return { digest, subject };
+  }
+
+  async #announce(digest: Digest, subject: Digest | undefined, tags: readonly Tag[]): Promise<void> {
+    if (subject !== undefined) await this.#referrers.add(subject, digest);
+    await mapLimit(tags, limits.manifestChecks, async (tag) => await this.#tags.set(tag, digest));
   }
 
   /**

@@ -3,6 +3,7 @@ import { limits } from "../oci/limits.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { BlobStore } from "./blob-store.ts";
+import { CatalogIndex, type CatalogRefresh } from "./catalog-index.ts";
 import { isRepository, listRepositories } from "./catalog.ts";
 import { ManifestStore, type ManifestPolicy } from "./manifest-store.ts";
 import type { NamePage, PageRequest } from "./page.ts";
@@ -19,6 +20,11 @@ export interface RegistryParts {
   readonly now: () => Date;
   /** Tags that are read at a time where all have to be. Default 8. */
   readonly tagConcurrency?: number;
+  /**
+   * Where the catalog is read: by a walk through all folders, or in an index of our own, which is what object storage wants.
+   * The index is written by pushes, and by the first listing, so a registry that may not write has to walk. Default "walk".
+   */
+  readonly catalog?: "walk" | "index";
 }
 
 /** One repository: what it holds, by kind. */
@@ -36,9 +42,11 @@ export interface Repository {
 export class Registry {
   readonly #parts: RegistryParts;
   readonly #tagsSeen = new RecentMap<Digest>(limits.tagsSeen);
+  readonly #catalog: CatalogIndex | undefined;
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
+    this.#catalog = parts.catalog === "index" ? new CatalogIndex(parts.driver, parts.now) : undefined;
   }
 
   /** The repository of this name, whether it exists or not. Costs nothing. */
@@ -52,14 +60,22 @@ export class Registry {
       blobs,
       tags,
       uploads: new UploadStore(driver, name, blobs, now),
-      manifests: new ManifestStore(driver, name, { blobs, tags, referrers }, policy),
+      manifests: new ManifestStore(driver, name, { blobs, tags, referrers, catalog: this.#catalog }, policy),
       exists: async () => await isRepository(driver, name),
     };
   }
 
   /** Names of repositories in lexical order. */
   async repositories(page: PageRequest): Promise<NamePage> {
-    return await listRepositories(this.#parts.driver, page);
+    return await (this.#catalog?.list(page) ?? listRepositories(this.#parts.driver, page));
+  }
+
+  /**
+   * Brings the catalog's index up to date, unless that was done less than `ageMs` ago: adds repositories that other
+   * registries made, and removes those that are gone. Undefined where nothing was to be done, as for a registry that walks.
+   */
+  async refreshCatalog(options: { ageMs: number }): Promise<CatalogRefresh | undefined> {
+    return await this.#catalog?.refresh(options);
   }
 
   /** Removes upload sessions in which nothing was written for `ageMs`. */

@@ -40,6 +40,15 @@ describe.each(PEERS)("$name", (kind) => {
       await mkdir(path.join(place.root, ".lading", folder), { recursive: true });
       await writeFile(path.join(place.root, ".lading", folder, "left-behind"), "x");
     }
+    // The index of the catalog, which a registry on object storage writes; the last one has no repository any more.
+    const catalog = path.join(place.root, "docker/registry/v2/_catalog");
+    for (const name of [...(await ours.api.catalog()), "ours/gone"]) {
+      const file = path.join(catalog, "repositories", `${name}!`);
+      await mkdir(path.dirname(file), { recursive: true });
+      await writeFile(file, "");
+    }
+    await writeFile(path.join(catalog, "complete"), "2026-01-02T03:04:05.000Z");
+    const entries = (await readdir(catalog, { recursive: true })).sort();
     const found = await readdir(place.root, { recursive: true });
     expect(found.some((name) => name.includes("/_referrers/"))).toBe(true);
     expect(found.some((name) => /\/_uploads\/.*\/state$/.test(name))).toBe(true);
@@ -57,6 +66,8 @@ describe.each(PEERS)("$name", (kind) => {
       await finishUpload(again.api, location);
       const peer = await place.startPeer();
       await expectServed(peer.api, content);
+      expect((await peer.api.catalog()).sort()).toEqual((await again.api.catalog()).sort());
+      expect((await readdir(catalog, { recursive: true })).sort()).toEqual(entries);
     };
     return { expectAll, ours };
   };

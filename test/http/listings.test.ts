@@ -109,7 +109,11 @@ describe.each(STORES)("%s", (_, makeStore) => {
     });
   });
 
-  describe("the catalog", () => {
+  describe.each(["walk", "index"] as const)("the catalog by %s", (catalog) => {
+    beforeEach(() => {
+      app = createTestApp(store.driver, { registry: { catalog } });
+      send = app.send;
+    });
     const sorted = ["a", "a-b", "a-b/c", "a.b", "a/b", "a/b/c", "a0", "a_b", "aa", "blobs", "manifests/uploads", "z"];
     beforeEach(async () => {
       for (const name of [...sorted].reverse()) await pushImage(send, name, "v1");
@@ -132,7 +136,7 @@ describe.each(STORES)("%s", (_, makeStore) => {
     });
 
     it("has pages no larger than the settings allow", async () => {
-      const small = createTestApp(store.driver, { settings: { catalogMaxEntries: 4 } });
+      const small = createTestApp(store.driver, { settings: { catalogMaxEntries: 4 }, registry: { catalog } });
       for (const query of ["", "?n=100"]) {
         const reply = await small.send("GET", `/v2/_catalog${query}`);
         expect((reply.json() as { repositories: string[] }).repositories).toEqual(sorted.slice(0, 4));

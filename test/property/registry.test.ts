@@ -6,7 +6,6 @@ import { parseTarget } from "../../functions/registry/target.ts";
 import { RegistryError } from "../../shared/oci/error.ts";
 import { nativeHasher, resumableHasher, resumeHasher } from "../../shared/oci/hasher.ts";
 import { parseManifest, readStoredManifest, storedMediaType } from "../../shared/oci/manifest.ts";
-import { listRepositories } from "../../shared/registry/catalog.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { createTestApp } from "../support/app.ts";
 import { sha256, sha512 } from "../support/bodies.ts";
@@ -153,7 +152,7 @@ describe("any Range header", () => {
 });
 
 describe("any names, page by page", () => {
-  it("repositories are the sorted model", async () => {
+  it.each(["walk", "index"] as const)("repositories are the sorted model, by %s", async (catalog) => {
     const component = fc.constantFrom("a", "a-b", "a.b", "a0", "a_b", "aa", "b", "0");
     const name = fc.array(component, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
     await fc.assert(
@@ -166,10 +165,11 @@ describe("any names, page by page", () => {
           for (const one of names) {
             await driver.put(`docker/registry/v2/repositories/${one}/_manifests/revisions/x/link`, Buffer.from("x"));
           }
+          const { registry } = createTestApp(driver, { registry: { catalog } });
           const found: string[] = [];
           let last = after ?? undefined;
           for (;;) {
-            const page = await listRepositories(driver, { limit, ...(last === undefined ? {} : { last }) });
+            const page = await registry.repositories({ limit, ...(last === undefined ? {} : { last }) });
             found.push(...page.names);
             if (!page.more) break;
             last = page.names.at(-1);

@@ -79,6 +79,7 @@ async function interleave(
         driver,
         async ({ operation }) => await scheduler.schedule(Promise.resolve("pass" as const), operation),
       ),
+      { registry: { catalog: "index" } },
     ).send;
   return await scheduler.waitFor(Promise.all(requests.map(async (request) => await request(send(), location))));
 }

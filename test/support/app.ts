@@ -11,7 +11,7 @@ import type { ApiSettings } from "../../functions/registry/request.ts";
 import { anonymousAuthenticator } from "../../shared/auth/authenticator.ts";
 import { allowAll } from "../../shared/auth/authorizer.ts";
 import type { ManifestPolicy } from "../../shared/registry/manifest-store.ts";
-import { Registry } from "../../shared/registry/registry.ts";
+import { Registry, type RegistryParts } from "../../shared/registry/registry.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { bodyOf, collect } from "./bodies.ts";
 
@@ -20,6 +20,7 @@ export interface TestAppOptions {
   readonly settings?: Partial<ApiSettings>;
   readonly policy?: Partial<ManifestPolicy>;
   readonly parts?: Partial<AppParts>;
+  readonly registry?: Partial<RegistryParts>;
 }
 
 /** An answer, read to its end. */
@@ -52,11 +53,15 @@ export interface TestApp {
 }
 
 /** The app over this storage. */
-export function createTestApp(driver: StorageDriver, { settings, policy, parts }: TestAppOptions = {}): TestApp {
+export function createTestApp(
+  driver: StorageDriver,
+  { settings, policy, parts, registry: registryParts }: TestAppOptions = {},
+): TestApp {
   const registry = new Registry({
     driver,
     policy: { allowSparse: false, allowSparseIndexes: false, urlAllowed: () => true, ...policy },
     now: () => new Date(),
+    ...registryParts,
   });
   const reports: RequestReport[] = [];
   const faults: TestApp["faults"] = [];

@@ -8,6 +8,7 @@ const BLOB = new RegExp(`^${ROOT}blobs/(sha256|sha512)/([0-9a-f]{2})/([0-9a-f]+)
 const LINK = new RegExp(`^${ROOT}repositories/(.+?)/(_layers|_manifests/revisions|_referrers|_manifests/tags)/.*link$`);
 const TAG = new RegExp(`^(${ROOT}repositories/.+?/_manifests/)tags/([^/]+)/`);
 const UPLOAD = new RegExp(`^${ROOT}repositories/.+?/_uploads/[0-9a-f-]{36}/(startedat|state|[0-9a-f-]{36})$`);
+const CATALOG = new RegExp(`^${ROOT}_catalog/(complete|repositories/[a-z0-9._/-]+!)$`);
 
 /** Every object by its key. */
 export async function snapshot(driver: StorageDriver): Promise<Map<string, string>> {
@@ -44,7 +45,7 @@ export async function faultsOf(driver: StorageDriver): Promise<string[]> {
     } else if (LINK.test(key)) {
       if (digestFrom(content) === undefined) wrong.push(`${key} holds no digest: ${content}`);
       else if (!stored(content)) wrong.push(`${key} leads to bytes that are not there`);
-    } else if (!UPLOAD.test(key)) wrong.push(`${key} has no place in the layout`);
+    } else if (!UPLOAD.test(key) && !CATALOG.test(key)) wrong.push(`${key} has no place in the layout`);
 
     const [, manifests, tag] = TAG.exec(key) ?? [];
     if (manifests !== undefined && tag !== undefined) {
