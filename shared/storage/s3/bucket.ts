@@ -1,0 +1,391 @@
+/**
+ * One bucket through the SDK: a method for each S3 operation that is used, with keys below the root. What every write
+ * carries (checksum, encryption, ACL, class) is said here once, and so is what an error means.
+ *
+ * Throttling and passing faults are retried by the SDK with growing pauses, within a deadline for the whole call; what is
+ * left of them then is an OverloadedError. Any other error is thrown as what it is: only the store's own word for "no such
+ * key" is absence.
+ *
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+ */
+import { createHash, webcrypto } from "node:crypto";
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import type { Readable } from "node:stream";
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+  type GetObjectCommandOutput,
+  type ListObjectsV2CommandOutput,
+  type ObjectCannedACL,
+  type StorageClass,
+} from "@aws-sdk/client-s3";
+import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
+import { OverloadedError, StorageFullError, type PutCondition } from "../driver.ts";
+import type { S3Settings } from "./settings.ts";
+
+const OCTETS = "application/octet-stream";
+
+/** How long a call may take with all its retries: what a person or a gateway waits for. */
+const CALL_MS = 20_000;
+/** The same for a part's bytes, and for what the store copies or puts together. */
+const BULK_MS = 840_000;
+/** A connection on which nothing moves for this long is given up. */
+const SILENCE_MS = 60_000;
+const CONNECT_MS = 5_000;
+const ATTEMPTS = 6;
+const SOCKETS = 256;
+/** From here on a hash is made outside of the event loop. */
+const ASYNC_HASH_BYTES = 1024 * 1024;
+
+/** A multipart upload that was begun. */
+export interface Upload {
+  readonly key: string;
+  readonly id: string;
+}
+
+/** A part that is stored. */
+export interface StoredPart {
+  readonly number: number;
+  readonly etag: string;
+  readonly sha256: string | undefined;
+}
+
+/** The first and the last byte of a range. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+export class S3Bucket {
+  readonly settings: S3Settings;
+  readonly #client: S3Client;
+  readonly #written: {
+    readonly ContentType: string;
+    readonly ACL?: ObjectCannedACL;
+    readonly StorageClass?: StorageClass;
+    readonly ServerSideEncryption?: "AES256" | "aws:kms";
+    readonly SSEKMSKeyId?: string;
+  };
+
+  constructor(settings: S3Settings) {
+    this.settings = settings;
+    const { endpoint, credentials, userAgent, encryption, acl, storageClass } = settings;
+    const agent = { keepAlive: true, maxSockets: SOCKETS, timeout: SILENCE_MS };
+    this.#client = new S3Client({
+      region: settings.region,
+      forcePathStyle: settings.forcePathStyle,
+      useAccelerateEndpoint: settings.accelerate,
+      useDualstackEndpoint: settings.dualStack,
+      useFipsEndpoint: settings.fips,
+      // Each write names its own SHA-256; what the SDK would add on top is more than many stores take.
+      requestChecksumCalculation: "WHEN_REQUIRED",
+      responseChecksumValidation: "WHEN_REQUIRED",
+      maxAttempts: ATTEMPTS,
+      requestHandler: {
+        connectionTimeout: CONNECT_MS,
+        socketTimeout: SILENCE_MS,
+        httpAgent: new HttpAgent(agent),
+        httpsAgent: new HttpsAgent({ ...agent, rejectUnauthorized: settings.verifyTls }),
+      },
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(credentials === undefined ? {} : { credentials }),
+      ...(userAgent === undefined ? {} : { customUserAgent: userAgent }),
+    });
+    // A body whose SHA-256 is given is signed by it too: the SDK would make the hash again.
+    this.#client.middlewareStack.add(
+      (next) => async (args) => {
+        const sum = (args.input as { ChecksumSHA256?: string }).ChecksumSHA256;
+        const { headers } = args.request as { headers: Record<string, string> };
+        if (sum !== undefined) headers["x-amz-content-sha256"] = Buffer.from(sum, "base64").toString("hex");
+        return await next(args);
+      },
+      { step: "build", name: "signedPayload" },
+    );
+    this.#written = {
+      ContentType: OCTETS,
+      ...(acl === undefined ? {} : { ACL: acl as ObjectCannedACL }),
+      ...(storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass }),
+      ...(encryption === undefined
+        ? {}
+        : {
+            ServerSideEncryption: encryption.keyId === undefined ? "AES256" : "aws:kms",
+            ...(encryption.keyId === undefined ? {} : { SSEKMSKeyId: encryption.keyId }),
+          }),
+    };
+  }
+
+  /** An object or a range of it; its stream must be read or destroyed. Undefined where there is none. */
+  async get(key: string, range?: Range): Promise<GetObjectCommandOutput | undefined> {
+    const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end}`;
+    try {
+      return await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }), deadline(CALL_MS));
+    } catch (error) {
+      if (codeOf(error) === "NoSuchKey") return undefined;
+      throw faultOf("GetObject", key, error);
+    }
+  }
+
+  /**
+   * Size and age of an object; undefined where there is none. HEAD answers 404 for a missing bucket too, with no word in
+   * which they differ: so it is a GET of the first byte, and HEAD only where that byte is missing.
+   */
+  async head(key: string): Promise<{ size: number; etag: string; lastModified: Date } | undefined> {
+    let found: Partial<GetObjectCommandOutput> | undefined;
+    try {
+      const object = await this.get(key, { start: 0, end: 0 });
+      (object?.Body as Readable | undefined)?.resume();
+      found = object;
+    } catch (error) {
+      if (codeOf((error as Error).cause) !== "InvalidRange") throw error;
+      found = await this.#run("HeadObject", key, async () => {
+        return await this.#client.send(new HeadObjectCommand(this.#at(key)), deadline(CALL_MS));
+      });
+    }
+    if (found === undefined) return undefined;
+    const size = Number(/\/(\d+)$/.exec(found.ContentRange ?? "")?.[1] ?? found.ContentLength ?? 0);
+    return { size, etag: found.ETag ?? "", lastModified: found.LastModified ?? new Date(0) };
+  }
+
+  /** Throws S3's own error where the condition does not hold: the caller knows what it means. */
+  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string; attempts: number }> {
+    const sum = await sha256Of(bytes);
+    const command = new PutObjectCommand({
+      ...this.#at(key),
+      ...this.#written,
+      Body: bytes,
+      ContentLength: bytes.byteLength,
+      ChecksumSHA256: sum,
+      ...(condition === undefined
+        ? {}
+        : "ifMatch" in condition
+          ? { IfMatch: condition.ifMatch }
+          : { IfNoneMatch: condition.ifNoneMatch }),
+    });
+    const { ETag, $metadata } = await this.#client.send(
+      command,
+      deadline(bytes.byteLength > ASYNC_HASH_BYTES ? BULK_MS : CALL_MS),
+    );
+    return { etag: ETag ?? "", attempts: $metadata.attempts ?? 1 };
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#run("DeleteObject", key, async () => {
+      await this.#client.send(new DeleteObjectCommand(this.#at(key)), deadline(CALL_MS));
+    });
+  }
+
+  /** At most 1,000 keys. Gives those that could not be deleted, with the reason. */
+  async deleteMany(keys: readonly string[]): Promise<{ key: string; reason: string }[]> {
+    const { root, bucket } = this.settings;
+    const answer = await this.#run("DeleteObjects", keys[0] ?? "", async () => {
+      const Delete = { Quiet: true, Objects: keys.map((key) => ({ Key: `${root}${key}` })) };
+      return await this.#client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete }), deadline(CALL_MS));
+    });
+    return (answer.Errors ?? [])
+      .filter(({ Code }) => Code !== "NoSuchKey")
+      .map(({ Key = "", Code, Message }) => ({ key: Key.slice(root.length), reason: `${Code}: ${Message}` }));
+  }
+
+  /** One page; keys and prefixes in it still begin with the root. */
+  async list(
+    prefix: string,
+    options: { startAfter?: string; delimiter?: string; limit: number },
+  ): Promise<ListObjectsV2CommandOutput> {
+    const { root, bucket } = this.settings;
+    return await this.#run("ListObjectsV2", prefix, async () => {
+      const command = new ListObjectsV2Command({
+        Bucket: bucket,
+        Prefix: `${root}${prefix}`,
+        Delimiter: options.delimiter,
+        StartAfter: options.startAfter === undefined ? undefined : `${root}${options.startAfter}`,
+        MaxKeys: options.limit,
+      });
+      return await this.#client.send(command, deadline(CALL_MS));
+    });
+  }
+
+  async createUpload(key: string): Promise<Upload> {
+    const { UploadId } = await this.#run("CreateMultipartUpload", key, async () => {
+      const command = new CreateMultipartUploadCommand({
+        ...this.#at(key),
+        ...this.#written,
+        ChecksumAlgorithm: "SHA256",
+      });
+      return await this.#client.send(command, deadline(CALL_MS));
+    });
+    if (UploadId === undefined) throw new Error(`S3 CreateMultipartUpload ${key}: the store gave no upload id`);
+    return { key, id: UploadId };
+  }
+
+  /** The store verifies the bytes by their SHA-256. */
+  async putPart({ key, id }: Upload, number: number, bytes: Uint8Array): Promise<StoredPart> {
+    const sum = await sha256Of(bytes);
+    const command = new UploadPartCommand({
+      ...this.#at(key),
+      UploadId: id,
+      PartNumber: number,
+      Body: bytes,
+      ContentLength: bytes.byteLength,
+      ChecksumSHA256: sum,
+    });
+    const { ETag } = await this.#run("UploadPart", key, async () => {
+      return await this.#client.send(command, deadline(BULK_MS));
+    });
+    return { number, etag: ETag ?? "", sha256: sum };
+  }
+
+  /** A part that the store copies from another object. Throws NoSuchKey where that is gone. */
+  async copyPart({ key, id }: Upload, number: number, source: string, range?: Range): Promise<StoredPart> {
+    const { CopyPartResult } = await this.#run("UploadPartCopy", key, async () => {
+      const command = new UploadPartCopyCommand({
+        ...this.#at(key),
+        UploadId: id,
+        PartNumber: number,
+        CopySource: this.#sourceOf(source),
+        CopySourceRange: range === undefined ? undefined : `bytes=${range.start}-${range.end}`,
+      });
+      return await this.#client.send(command, deadline(BULK_MS));
+    });
+    return { number, etag: CopyPartResult?.ETag ?? "", sha256: CopyPartResult?.ChecksumSHA256 };
+  }
+
+  /** Makes the parts an object. Done already is done: a retry after a lost answer finds the upload gone. */
+  async completeUpload({ key, id }: Upload, parts: readonly StoredPart[]): Promise<void> {
+    const Parts = parts.map(({ number, etag, sha256 }) => ({
+      PartNumber: number,
+      ETag: etag,
+      ...(sha256 === undefined ? {} : { ChecksumSHA256: sha256 }),
+    }));
+    try {
+      const command = new CompleteMultipartUploadCommand({
+        ...this.#at(key),
+        UploadId: id,
+        MultipartUpload: { Parts },
+      });
+      await this.#client.send(command, deadline(BULK_MS));
+    } catch (error) {
+      if (codeOf(error) === "NoSuchUpload" && attemptsOf(error) > 1) return;
+      throw faultOf("CompleteMultipartUpload", key, error);
+    }
+  }
+
+  /** Removes an upload that is not completed; it may be gone. */
+  async abortUpload({ key, id }: Upload): Promise<void> {
+    try {
+      await this.#client.send(new AbortMultipartUploadCommand({ ...this.#at(key), UploadId: id }), deadline(CALL_MS));
+    } catch (error) {
+      if (codeOf(error) !== "NoSuchUpload") throw faultOf("AbortMultipartUpload", key, error);
+    }
+  }
+
+  /** Uploads that were begun before a time and not completed, a page at a time. */
+  async *uploadsBefore(time: Date): AsyncGenerator<Upload> {
+    const { root, bucket } = this.settings;
+    let after: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } = {};
+    for (;;) {
+      const page = await this.#run("ListMultipartUploads", "", async () => {
+        const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: root, ...after });
+        return await this.#client.send(command, deadline(CALL_MS));
+      });
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key?.startsWith(root) === true && UploadId !== undefined && Initiated !== undefined && Initiated < time)
+          yield { key: Key.slice(root.length), id: UploadId };
+      }
+      if (page.IsTruncated !== true) return;
+      after = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
+    }
+  }
+
+  /** A copy that the store makes in one step: at most 5 GB. Throws NoSuchKey where the source is gone. */
+  async copy(source: string, key: string): Promise<void> {
+    await this.#run("CopyObject", key, async () => {
+      const command = new CopyObjectCommand({
+        ...this.#at(key),
+        ...this.#written,
+        CopySource: this.#sourceOf(source),
+        MetadataDirective: "REPLACE",
+      });
+      await this.#client.send(command, deadline(BULK_MS));
+    });
+  }
+
+  /** A URL for this method only, good for a while. No request. */
+  async presign(key: string, method: "GET" | "HEAD"): Promise<string> {
+    const input = { ...this.#at(key), ResponseContentType: OCTETS };
+    const command = method === "GET" ? new GetObjectCommand(input) : new HeadObjectCommand(input);
+    return await getSignedUrl(this.#client, command, { expiresIn: this.settings.presignSeconds });
+  }
+
+  /** Frees the connections. */
+  close(): void {
+    this.#client.destroy();
+  }
+
+  #at(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.settings.bucket, Key: `${this.settings.root}${key}` };
+  }
+
+  #sourceOf(key: string): string {
+    const { bucket, root } = this.settings;
+    return `${bucket}/${root}${key}`.split("/").map(encodeURIComponent).join("/");
+  }
+
+  async #run<T>(operation: string, key: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw codeOf(error) === "NoSuchKey" ? error : faultOf(operation, key, error);
+    }
+  }
+}
+
+/** S3's name for an error; undefined where it is none of S3's. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof S3ServiceException ? error.name : undefined;
+}
+
+/** How often a call was tried before it ended in this error. */
+export function attemptsOf(error: unknown): number {
+  return error instanceof S3ServiceException ? (error.$metadata.attempts ?? 1) : 1;
+}
+
+const FULL = new Set(["QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"]);
+const THROTTLED = new Set(["SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"]);
+const BROKEN = new Set(["TimeoutError", "AbortError", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"]);
+
+/** What a failure means to the registry, with S3's own words as its cause. */
+export function faultOf(operation: string, key: string, error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(`S3 ${operation} ${key}: ${String(error)}`);
+  const status = error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? 0) : 0;
+  const text = `S3 ${operation} ${key}: ${error.name}: ${error.message}`;
+  if (FULL.has(error.name) || status === 507) return new StorageFullError(text, { cause: error });
+  const code = "code" in error ? String(error.code) : "";
+  if (status >= 500 || status === 429 || [error.name, code].some((name) => THROTTLED.has(name) || BROKEN.has(name))) {
+    return new OverloadedError(text, 5, { cause: error });
+  }
+  return new Error(text, { cause: error });
+}
+
+function deadline(ms: number): { abortSignal: AbortSignal } {
+  return { abortSignal: AbortSignal.timeout(ms) };
+}
+
+/** In base64, as S3 takes it. */
+async function sha256Of(bytes: Uint8Array): Promise<string> {
+  if (bytes.byteLength < ASYNC_HASH_BYTES) return createHash("sha256").update(bytes).digest("base64");
+  return Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)).toString("base64");
+}

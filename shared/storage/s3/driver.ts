@@ -1,0 +1,229 @@
+/**
+ * Objects in a bucket of Amazon S3, or of a store that speaks like it. Keys are S3's own, below a root; what distribution
+ * wrote there is read as it lies, and the other way round.
+ */
+import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  ObjectTooLargeError,
+  OverloadedError,
+  PreconditionFailedError,
+  type ByteRange,
+  type DraftStore,
+  type ListOptions,
+  type ListPage,
+  type ObjectInfo,
+  type Presigner,
+  type PutCondition,
+  type StorageDriver,
+  type StoredObject,
+} from "../driver.ts";
+import { checkKey, checkPrefix } from "../key.ts";
+import type { MemoryBudget } from "../memory-budget.ts";
+import { attemptsOf, codeOf, faultOf, S3Bucket } from "./bucket.ts";
+import { S3Drafts } from "./drafts.ts";
+import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
+
+/** S3's own: entries in a page, keys in one deletion. */
+const PAGE = 1000;
+/** Objects up to this size are given in memory. */
+const INLINE_BYTES = 64 * 1024;
+/** Sorts after every key below a prefix: keys are printable ASCII. */
+const AFTER_ALL = "\x7f";
+/** Two conditional writes at one moment are told to try again. */
+const CONFLICT_TRIES = 5;
+const CONFLICT_PAUSE_MS = 50;
+
+export class S3Driver implements StorageDriver {
+  readonly name = "s3";
+  readonly drafts: DraftStore;
+  readonly presigner: Presigner;
+  readonly #bucket: S3Bucket;
+  readonly #promises: StorePromises;
+
+  /** `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's. */
+  constructor(settings: S3Settings, budget: MemoryBudget, promises: StorePromises = AMAZON_S3) {
+    this.#bucket = new S3Bucket(settings);
+    this.#promises = promises;
+    this.drafts = new S3Drafts(this.#bucket, budget);
+    this.presigner = {
+      presign: async (key, method) => {
+        checkKey(key);
+        return await this.#bucket.presign(key, method);
+      },
+    };
+  }
+
+  async head(key: string): Promise<ObjectInfo | undefined> {
+    checkKey(key);
+    return await this.#bucket.head(key);
+  }
+
+  async read(key: string, limit: number): Promise<Uint8Array | undefined> {
+    checkKey(key);
+    const object = await this.#bucket.get(key);
+    if (object?.Body === undefined) return undefined;
+    if ((object.ContentLength ?? 0) > limit) {
+      (object.Body as Readable).destroy();
+      throw new ObjectTooLargeError(key, limit);
+    }
+    return await gather(key, object.Body as Readable);
+  }
+
+  async get(key: string, range?: ByteRange): Promise<StoredObject | undefined> {
+    checkKey(key);
+    let object;
+    try {
+      object = await this.#bucket.get(key, range);
+    } catch (error) {
+      // The range starts beyond the end, so there is an object.
+      if (codeOf((error as Error).cause) !== "InvalidRange") throw error;
+      const info = await this.#bucket.head(key);
+      return info === undefined ? undefined : { ...info, body: new Uint8Array() };
+    }
+    if (object?.Body === undefined) return undefined;
+    const length = object.ContentLength ?? 0;
+    const size = Number(/\/(\d+)$/.exec(object.ContentRange ?? "")?.[1] ?? length);
+    const info = { size, etag: object.ETag ?? "", lastModified: object.LastModified ?? new Date(0) };
+    const stream = object.Body as Readable;
+    if (length <= INLINE_BYTES) return { ...info, body: await gather(key, stream) };
+    return { ...info, body: webStream(stream) };
+  }
+
+  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string }> {
+    checkKey(key);
+    if (condition !== undefined && !this.#promises.conditionalWrites) {
+      await this.#checkFirst(key, condition);
+      return await this.put(key, bytes);
+    }
+    for (let tries = 1; ; tries++) {
+      try {
+        return { etag: (await this.#bucket.put(key, bytes, this.#worded(condition))).etag };
+      } catch (error) {
+        const code = codeOf(error);
+        if (condition === undefined) throw faultOf("PutObject", key, error);
+        if (code === "ConditionalRequestConflict" || code === "OperationAborted") {
+          if (tries === CONFLICT_TRIES) throw new OverloadedError(`S3 PutObject ${key}: ${code}`, 1, { cause: error });
+          await delay(CONFLICT_PAUSE_MS * tries);
+          continue;
+        }
+        if (code !== "PreconditionFailed" && code !== "NoSuchKey") throw faultOf("PutObject", key, error);
+        // After a retry the store may mean our own write, whose answer was lost.
+        const mine = attemptsOf(error) > 1 || tries > 1 ? await this.#holds(key, bytes) : undefined;
+        if (mine === undefined) throw new PreconditionFailedError(key);
+        return { etag: mine };
+      }
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    checkKey(key);
+    await this.#bucket.delete(key);
+  }
+
+  async deleteMany(keys: readonly string[]): Promise<void> {
+    keys.forEach(checkKey);
+    const [only] = keys;
+    if (keys.length === 1 && only !== undefined) {
+      await this.#bucket.delete(only);
+      return;
+    }
+    const failures: unknown[] = [];
+    for (let at = 0; at < keys.length; at += PAGE) {
+      const left = await this.#bucket.deleteMany(keys.slice(at, at + PAGE)).catch((error: unknown) => {
+        failures.push(error);
+        return [];
+      });
+      // One by one: the SDK repeats a whole request that fails, but not what failed in it.
+      for (const { key } of left) await this.#bucket.delete(key).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async list(prefix: string, { delimiter, startAfter, limit = PAGE }: ListOptions = {}): Promise<ListPage> {
+    checkPrefix(prefix);
+    // A prefix that was the last of a page stands for all keys below it.
+    const rolledUp = delimiter !== undefined && startAfter?.endsWith("/") === true;
+    const after = rolledUp ? `${startAfter}${AFTER_ALL}` : startAfter;
+    const page = await this.#bucket.list(prefix, {
+      limit: Math.min(limit, PAGE),
+      ...(delimiter === undefined ? {} : { delimiter }),
+      ...(after === undefined ? {} : { startAfter: after }),
+    });
+    const { root } = this.#bucket.settings;
+    const objects = (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified }) => ({
+      key: Key.slice(root.length),
+      size: Size,
+      lastModified: LastModified ?? new Date(0),
+    }));
+    const prefixes = (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => Prefix.slice(root.length));
+    const [key = "", common = ""] = [objects.at(-1)?.key, prefixes.at(-1)];
+    const next = key > common ? key : common;
+    // Consoles make "folders": empty objects whose keys end in a slash, which are no objects of ours.
+    return {
+      objects: objects.filter((object) => !object.key.endsWith("/")),
+      prefixes,
+      ...(page.IsTruncated === true && next !== "" ? { next } : {}),
+    };
+  }
+
+  /** Removes multipart uploads that were begun before, and that nobody will complete. */
+  async removeLeftovers(ageMs: number): Promise<void> {
+    for await (const upload of this.#bucket.uploadsBefore(new Date(Date.now() - ageMs))) {
+      await this.#bucket.abortUpload(upload);
+    }
+  }
+
+  /** Frees the connections. */
+  close(): void {
+    this.#bucket.close();
+  }
+
+  #worded(condition: PutCondition | undefined): PutCondition | undefined {
+    if (condition === undefined || !("ifMatch" in condition) || this.#promises.etags === "quoted") return condition;
+    return { ifMatch: condition.ifMatch.replaceAll('"', "") };
+  }
+
+  /** For a store that does not decide: between this look and the write another writer may come. */
+  async #checkFirst(key: string, condition: PutCondition): Promise<void> {
+    const current = await this.#bucket.head(key);
+    const holds = "ifMatch" in condition ? current?.etag === condition.ifMatch : current === undefined;
+    if (!holds) throw new PreconditionFailedError(key);
+  }
+
+  /** The ETag of an object that holds just these bytes. */
+  async #holds(key: string, bytes: Uint8Array): Promise<string | undefined> {
+    const object = await this.#bucket.get(key);
+    if (object?.Body === undefined) return undefined;
+    const stored = await gather(key, object.Body as Readable);
+    return Buffer.compare(stored, bytes) === 0 ? object.ETag : undefined;
+  }
+}
+
+async function gather(key: string, stream: Readable): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  try {
+    for await (const chunk of stream) chunks.push(chunk as Uint8Array);
+  } catch (error) {
+    throw faultOf("GetObject", key, error);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Reads only as fast as it is read; cancelling it ends the request. */
+function webStream(stream: Readable): ReadableStream<Uint8Array> {
+  const chunks = stream[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = (await chunks.next()) as IteratorResult<Uint8Array, undefined>;
+        if (next.done === true) controller.close();
+        else controller.enqueue(next.value);
+      },
+      cancel() {
+        stream.destroy();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

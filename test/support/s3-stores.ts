@@ -1,0 +1,65 @@
+/** Buckets as stores for the suites. */
+import { AbortMultipartUploadCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
+import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
+import { S3Driver } from "../../shared/storage/s3/driver.ts";
+import { AMAZON_S3, type S3Settings, type StorePromises } from "../../shared/storage/s3/settings.ts";
+import { s3Client, type S3Access, type S3Server } from "./s3-servers.ts";
+import type { TestStore } from "./stores.ts";
+
+const MIB = 1024 * 1024;
+
+/** How a driver reaches a bucket of a test server, with parts small enough for tests to have several. */
+export function s3Settings(access: S3Access, bucket: string, more: Partial<S3Settings> = {}): S3Settings {
+  const { endpoint, region, accessKeyId, secretAccessKey } = access;
+  return {
+    bucket,
+    region,
+    endpoint,
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+    root: "",
+    partBytes: 5 * MIB,
+    copy: { thresholdBytes: 8 * MIB, partBytes: 5 * MIB, concurrency: 4 },
+    accelerate: false,
+    dualStack: false,
+    fips: false,
+    verifyTls: true,
+    presignSeconds: 60,
+    ...more,
+  };
+}
+
+/** A bucket of its own for each store. */
+export function s3Store(
+  server: () => Promise<S3Server>,
+  { root = "", promises = AMAZON_S3 }: { root?: string; promises?: StorePromises } = {},
+): () => Promise<TestStore> {
+  return async () => {
+    const access = await server();
+    const bucket = await access.freshBucket();
+    const settings = s3Settings(access, bucket, { root });
+    const drivers: S3Driver[] = [];
+    const driver = (): S3Driver => {
+      const made = new S3Driver(settings, new MemoryBudget(64 * MIB, 5000), promises);
+      drivers.push(made);
+      return made;
+    };
+    const client = s3Client(access);
+    return {
+      driver: driver(),
+      peer: driver,
+      residue: async () => {
+        const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+        return Uploads.map(({ Key = "" }) => `upload of ${Key}`);
+      },
+      folder: undefined,
+      close: async () => {
+        const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+        for (const { Key, UploadId } of Uploads)
+          await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
+        for (const each of drivers) each.close();
+        client.destroy();
+      },
+    };
+  };
+}
