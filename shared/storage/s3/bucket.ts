@@ -9,8 +9,6 @@
  * @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
  */
 import { createHash, webcrypto } from "node:crypto";
-import { Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
 import type { Readable } from "node:stream";
 import {
   AbortMultipartUploadCommand,
@@ -70,6 +68,7 @@ interface Range {
   readonly end: number;
 }
 
+/** A bucket, by S3's operations. Throws OverloadedError, StorageFullError, or an error that names operation and key. */
 export class S3Bucket {
   readonly settings: S3Settings;
   readonly #client: S3Client;
@@ -98,8 +97,8 @@ export class S3Bucket {
       requestHandler: {
         connectionTimeout: CONNECT_MS,
         socketTimeout: SILENCE_MS,
-        httpAgent: new HttpAgent(agent),
-        httpsAgent: new HttpsAgent({ ...agent, rejectUnauthorized: settings.verifyTls }),
+        httpAgent: agent,
+        httpsAgent: { ...agent, rejectUnauthorized: settings.verifyTls },
       },
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),

@@ -34,6 +34,7 @@ const AFTER_ALL = "\x7f";
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 50;
 
+/** A bucket as a storage driver. */
 export class S3Driver implements StorageDriver {
   readonly name = "s3";
   readonly drafts: DraftStore;
