@@ -1,5 +1,6 @@
 /** What a client of S3 would like to rely on: each is asked of a server, and gives the same words each time. */
 import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
 import {
   AbortMultipartUploadCommand,
   CopyObjectCommand,
@@ -335,6 +336,12 @@ const KEYS: Promises = {
 };
 
 const REST: Promises = {
+  "PUT of a stream as the SDK does it by default": async (s) => {
+    s.client.config.requestChecksumCalculation = async () => "WHEN_SUPPORTED";
+    return await written(s, putting(s, { Key: "k", Body: Readable.from(["new"]), ContentLength: 3 }));
+  },
+  "PUT of a stream with checksums only when required": async (s) =>
+    await written(s, putting(s, { Key: "k", Body: Readable.from(["new"]), ContentLength: 3 })),
   "HEAD, no such key": async (s) => await outcome(head(s, "k")),
   "GET, no such key": async (s) => await outcome(get(s, "k")),
   "GET, Range beyond the end": async (s) => {
