@@ -12,6 +12,8 @@ import { createTestApp, type Reply, type SendOptions, type TestApp } from "../su
 import { bodyOf, pattern, sha256 } from "../support/bodies.ts";
 import { snapshot } from "../support/invariants.ts";
 import { pushBlob } from "../support/manifests.ts";
+import { startTestServer } from "../support/server.ts";
+import { fastTemporaryFolder, removeFolder } from "../support/temp.ts";
 
 const HOST = "https://uploads.example.com";
 const REGISTRY = "https://registry.example.com";
@@ -591,5 +593,52 @@ describe("the sentence for a body that is too large", () => {
   it("names the host for uploads, where there is one", () => {
     expect(bodyTooLarge(4_400_000, uploads(HOST))).toContain(`at most 4400000 bytes here; push to ${HOST}`);
     for (const none of [undefined, uploads()]) expect(bodyTooLarge(1, none)).toContain("set http.uploads.host");
+  });
+});
+
+describe("two servers over one folder, as they are configured", () => {
+  const secret = "of at least 16 characters";
+  it("take a push between them, and say in the log whose it is, without the capability", async () => {
+    const folder = await fastTemporaryFolder();
+    const shared = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder, REGISTRY_LOG_FORMATTER: "json" };
+    const uploads = await startTestServer({ ...shared, REGISTRY_HTTP_SECRET: secret });
+    const registry = await startTestServer({
+      ...shared,
+      REGISTRY_HTTP_SECRET: "the one that is taken in its place",
+      REGISTRY_HTTP_UPLOADS_PREVIOUSSECRETS: `[${secret}]`,
+      REGISTRY_HTTP_UPLOADS_HOST: uploads.url,
+    });
+    try {
+      const begin = async (from: string): Promise<string> => {
+        const headers = { "User-Agent": AGENTS.docker };
+        const reply = await fetch(`${from}/v2/team/app/blobs/uploads/`, { method: "POST", headers });
+        return reply.headers.get("location") ?? "";
+      };
+      const session = await begin(registry.url);
+      expect(session).toMatch(new RegExp(`^${uploads.url}/v2/team/app/blobs/uploads/[0-9a-f-]{36}\\.`));
+      const body = new Uint8Array(bytes);
+      // The host for uploads has not been told of the new secret: what a rotation in the wrong order looks like.
+      expect((await fetch(session, { method: "PATCH", body })).status).toBe(404);
+      const told = await startTestServer({
+        ...shared,
+        REGISTRY_HTTP_SECRET: secret,
+        REGISTRY_HTTP_UPLOADS_PREVIOUSSECRETS: "[the one that is taken in its place]",
+      });
+      try {
+        const patch = await fetch(session.replace(uploads.url, told.url), { method: "PATCH", body });
+        expect(patch.status).toBe(202);
+        const next = `${told.url}${patch.headers.get("location") ?? ""}?digest=${digest}`;
+        for (let i = 0; i < 2; i++) expect((await fetch(next, { method: "PUT" })).status).toBe(201);
+        const blob = await fetch(`${registry.url}/v2/team/app/blobs/${digest}`);
+        expect(Buffer.from(await blob.arrayBuffer()).equals(bytes)).toBe(true);
+        const capability = session.slice(session.lastIndexOf(".") + 1);
+        for (const { lines } of [registry, uploads, told]) expect(lines.join("")).not.toContain(capability);
+      } finally {
+        await told.close();
+      }
+    } finally {
+      await Promise.all([registry.close(), uploads.close()]);
+      await removeFolder(folder);
+    }
   });
 });
