@@ -35,7 +35,7 @@ import {
 import { observeBody } from "./observe-body.ts";
 import type { ApiRequest, ApiSettings } from "./request.ts";
 import { looksSigned, parseTarget, withoutCapability, type Target } from "./target.ts";
-import { checkSigned } from "./upload-addresses.ts";
+import { bodyTooLarge, checkSigned, type UploadAddresses } from "./upload-addresses.ts";
 
 /** What became of a request, told when the last byte of its answer was handed on. */
 export interface RequestReport {
@@ -135,7 +135,7 @@ async function serve(parts: Parts, c: Context<{ Bindings: HostBindings }>): Prom
 
   let answer: Answer;
   try {
-    answer = await route(parts, { method, uri, header, body: () => bodyOf(c, host, scope) }, scope);
+    answer = await route(parts, { method, uri, header, body: () => bodyOf(c, host, scope, settings.uploads) }, scope);
     checkSize(answer, host.limits);
   } catch (error) {
     const rendered = renderError(error, requestId);
@@ -304,7 +304,12 @@ function headerReader(c: Context, host: HostBindings): (name: string) => string 
 }
 
 /** The request's body. Where the client breaks it off, that is the client's doing and not a fault of ours. */
-async function* bodyOf(c: Context, host: HostBindings, scope: Scope): AsyncGenerator<Uint8Array> {
+async function* bodyOf(
+  c: Context,
+  host: HostBindings,
+  scope: Scope,
+  uploads?: UploadAddresses,
+): AsyncGenerator<Uint8Array> {
   const body = host.body ?? c.req.raw.body;
   if (body === null) return;
   const chunks = body[Symbol.asyncIterator]();
@@ -320,10 +325,7 @@ async function* bodyOf(c: Context, host: HostBindings, scope: Scope): AsyncGener
     if (next.done === true) return;
     scope.received += next.value.byteLength;
     if (scope.received > most) {
-      throw new RegistryError(
-        "BODY_TOO_LARGE",
-        `this address takes at most ${most} bytes in one request; push to the registry's upload address, or in chunks`,
-      );
+      throw new RegistryError("BODY_TOO_LARGE", bodyTooLarge(most, uploads));
     }
     yield next.value;
   }

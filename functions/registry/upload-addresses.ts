@@ -70,7 +70,7 @@ export function checkSigned(
 export function bodyTooLarge(limitBytes: number, uploads: UploadAddresses | undefined): string {
   const limit = `a request takes at most ${limitBytes} bytes here`;
   return uploads?.host === undefined
-    ? `${limit}; send the upload in chunks, or ask whoever runs the registry to set http.uploads.host`
+    ? `${limit}; send the upload in chunks, or have the registry given an upload address (http.uploads.host)`
     : `${limit}; push to ${uploads.host}, which takes any size, or send the upload in chunks`;
 }
 

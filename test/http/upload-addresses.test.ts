@@ -592,8 +592,18 @@ describe("the sentence for a body that is too large", () => {
     );
   it("names the host for uploads, where there is one", () => {
     expect(bodyTooLarge(4_400_000, uploads(HOST))).toContain(`at most 4400000 bytes here; push to ${HOST}`);
-    for (const none of [undefined, uploads()]) expect(bodyTooLarge(1, none)).toContain("set http.uploads.host");
+    for (const none of [undefined, uploads()]) expect(bodyTooLarge(1, none)).toContain("(http.uploads.host)");
   });
+});
+
+it("a body that its host cannot take is refused with that sentence", async () => {
+  const app = instance();
+  const reply = await app.send("PATCH", await start(app, AGENTS.oras), {
+    headers: ANN,
+    body: bytes,
+    limits: { requestBytes: 1000, answerBytes: 1000, headBodies: false },
+  });
+  expect([reply.status, reply.bytes.toString()]).toEqual([413, expect.stringContaining(`push to ${HOST}`)]);
 });
 
 describe("two servers over one folder, as they are configured", () => {

@@ -38,6 +38,8 @@ export interface Reply {
 export interface SendOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
+  /** What the host it comes through can carry. */
+  readonly limits?: HostBindings["limits"];
 }
 
 /** Sends one request. `path` is taken as it is, with whatever escapes it has. */
@@ -85,7 +87,8 @@ export function createTestApp(
   });
   const send: Send = async (method, path, options = {}) => {
     if (throughEvents) return await sendEvent(app, method, path, options);
-    const host: HostBindings = { url: path, ...bodyBindings(options) };
+    const { limits } = options;
+    const host: HostBindings = { url: path, ...bodyBindings(options), ...(limits === undefined ? {} : { limits }) };
     return await read(await app.fetch(new Request("http://registry.test/", { method }), host));
   };
   return { send, registry, reports, faults };
