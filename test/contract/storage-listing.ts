@@ -53,6 +53,7 @@ export function listingContract(name: string, makeStore: StoreFactory): void {
 
     it.each<[startAfter: string, keys: string[], entries: string[]]>([
       ["", ["r/a/1", "r/a/2", "r/b", "r/c/1"], ["r/a/", "r/b", "r/c/"]],
+      ["r/", ["r/a/1", "r/a/2", "r/b", "r/c/1"], ["r/a/", "r/b", "r/c/"]],
       ["q", ["r/a/1", "r/a/2", "r/b", "r/c/1"], ["r/a/", "r/b", "r/c/"]],
       ["r/a", ["r/a/1", "r/a/2", "r/b", "r/c/1"], ["r/a/", "r/b", "r/c/"]],
       ["r/a/", ["r/a/1", "r/a/2", "r/b", "r/c/1"], ["r/b", "r/c/"]],

@@ -143,9 +143,9 @@ export class S3Driver implements StorageDriver {
 
   async list(prefix: string, { delimiter, startAfter, limit = PAGE }: ListOptions = {}): Promise<ListPage> {
     checkPrefix(prefix);
-    // A prefix that was the last of a page stands for all keys below it.
-    const rolledUp = delimiter !== undefined && startAfter?.endsWith("/") === true;
-    const after = rolledUp ? `${startAfter}${AFTER_ALL}` : startAfter;
+    // A prefix that was the last of a page stands for all keys below it. The listed prefix itself was not.
+    const rolledUp = delimiter !== undefined && startAfter !== undefined && startAfter.length > prefix.length;
+    const after = rolledUp && startAfter.endsWith("/") ? `${startAfter}${AFTER_ALL}` : startAfter;
     const page = await this.#bucket.list(prefix, {
       limit: Math.min(limit, PAGE),
       ...(delimiter === undefined ? {} : { delimiter }),
