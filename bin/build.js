@@ -1,6 +1,10 @@
 /**
- * Builds what is run: one file for each entry point, flat in dist/, so that an entry finds its worker next to it.
- * npm packages stay outside the bundle: a server has its node_modules beside it.
+ * Builds what is run.
+ *
+ * `dist/`: one file for each entry point, flat, so that an entry finds its worker next to it. npm packages stay outside the
+ * bundle: a server has its node_modules beside it.
+ *
+ * `dist/functions/`: a folder for each function, as it is zipped and deployed, with all that it needs.
  *
  * A file changes all at once and only where its content does: a server may be starting from it.
  */
@@ -8,26 +12,63 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { build } from "esbuild";
 
-const { outputFiles } = await build({
-  entryPoints: {
-    lading: "bin/lading.ts",
-    "bcrypt-worker": "shared/auth/bcrypt-worker.ts",
-    "read-worker": "shared/storage/filesystem/read-worker.ts",
-  },
-  outdir: "dist",
+const workers = {
+  "bcrypt-worker": "shared/auth/bcrypt-worker.ts",
+  "read-worker": "shared/storage/filesystem/read-worker.ts",
+};
+
+/** @satisfies {import("esbuild").BuildOptions} */
+const common = {
   bundle: true,
-  packages: "external",
   platform: "node",
   format: "esm",
-  target: "node20",
-  sourcemap: true,
   legalComments: "none",
   logLevel: "warning",
   write: false,
-});
+};
 
-for (const { path, contents } of outputFiles) {
-  if (isWritten(path, contents)) continue;
+/**
+ * @param {Record<string, string>} entryPoints
+ * @param {string} outdir
+ * @param {string} extension
+ */
+const functionBuild = async (entryPoints, outdir, extension = ".js") =>
+  await build({
+    ...common,
+    entryPoints,
+    outdir,
+    outExtension: { ".js": extension },
+    minify: true,
+    target: "node24",
+    // Packages in CommonJS ask for Node's own modules with require.
+    banner: { js: `import{createRequire as r}from"node:module";const require=r(import.meta.url);` },
+  });
+
+const built = await Promise.all([
+  build({
+    ...common,
+    entryPoints: { lading: "bin/lading.ts", ...workers },
+    outdir: "dist",
+    packages: "external",
+    target: "node20",
+    sourcemap: true,
+  }),
+  functionBuild({ index: "bin/registry-function.ts" }, "dist/functions/registry", ".mjs"),
+  functionBuild(workers, "dist/functions/registry"),
+  functionBuild({ index: "bin/upload-function.ts", ...workers }, "dist/functions/uploads"),
+]);
+
+for (const { path, contents } of built.flatMap(({ outputFiles }) => outputFiles)) write(path, contents);
+for (const name of ["registry", "uploads"]) {
+  write(`dist/functions/${name}/package.json`, Buffer.from('{ "type": "module" }\n'));
+}
+
+/**
+ * @param {string} path
+ * @param {Uint8Array} contents
+ */
+function write(path, contents) {
+  if (isWritten(path, contents)) return;
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.${process.pid}`, contents, { mode: 0o755 });
   renameSync(`${path}.${process.pid}`, path);

@@ -2,13 +2,15 @@
  * The registry as an HTTP server on Node: what `npm start`, a container and a systemd unit run. Only the host: what it
  * serves is put together in compose.ts.
  */
-import { getRequestListener } from "@hono/node-server";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import type { Body } from "../../shared/registry/upload-store.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { createMetrics } from "../../shared/telemetry/prometheus-metrics.ts";
 import { compose, type Composition } from "./compose.ts";
 import { createDebugServer } from "./debug-server.ts";
+import { DrainableBody } from "./drainable-body.ts";
 import { addressOf, createHttpServer, drain, listen } from "./http-server.ts";
 
 /** A running registry. */
@@ -19,20 +21,40 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** How a server stands in its surroundings. */
+export interface ServerOptions {
+  /** What is in front reads no answer before it has passed on the whole body: answers wait for the end of the body. */
+  readonly halfDuplex?: boolean;
+}
+
 /** Starts a registry. Throws with a sentence that says what is wrong when it cannot. */
-export async function startServer(config: Config, logger: Logger): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  logger: Logger,
+  { halfDuplex = false }: ServerOptions = {},
+): Promise<RunningServer> {
   const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
   const composition = await compose(config, logger, metrics);
   const stopPurging = startPurging(config, composition, logger);
+  const fetch = (request: Request, incoming: HttpBindings["incoming"], body: Body): Response | Promise<Response> =>
+    composition.fetch(request, {
+      url: incoming.url,
+      headers: incoming.headers,
+      body,
+      remoteAddress: incoming.socket.remoteAddress,
+      httpVersion: incoming.httpVersion,
+    });
+  const fetchThenDrain = async (request: Request, incoming: HttpBindings["incoming"]): Promise<Response> => {
+    const body = new DrainableBody(incoming);
+    const response = await fetch(request, incoming, body);
+    await body.drain(limits.drainMs);
+    return response;
+  };
   const listener = getRequestListener(
-    (request, { incoming }) =>
-      composition.fetch(request, {
-        url: incoming.url,
-        headers: incoming.headers,
-        body: incoming,
-        remoteAddress: incoming.socket.remoteAddress,
-        httpVersion: incoming.httpVersion,
-      }),
+    (request, { incoming }) => {
+      const message = incoming as HttpBindings["incoming"];
+      return halfDuplex ? fetchThenDrain(request, message) : fetch(request, message, message);
+    },
     { hostname: "localhost" },
   );
   const server = await createHttpServer(config.http, (incoming, outgoing) => void listener(incoming, outgoing));

@@ -46,6 +46,8 @@ export const limits = {
   keepAliveMs: 75_000,
   /** A connection on which nothing moves for this long is closed. */
   silenceMs: 300_000,
+  /** How long an answer waits for the end of a body that nobody wants, where it has to; Lambda ends a request at 900 s. */
+  drainMs: 840_000,
   /** When stopping, how long requests whose connections were cut may take to clean up. */
   settleMs: 2_000,
   /** The first look for abandoned uploads after the start. */

@@ -1,0 +1,94 @@
+/** A Lambda function: processes that each answer one event at a time, and stand still in between. */
+import { spawn, type ChildProcess } from "node:child_process";
+import path from "node:path";
+import { createInterface } from "node:readline";
+
+/** All processes are at work, and no more may be started. */
+export class FunctionThrottledError extends Error {
+  override readonly name = "FunctionThrottledError";
+}
+
+export interface EventFunctionOptions {
+  /** The program that runs it. */
+  readonly node: string;
+  /** The bundle with the handler. */
+  readonly bundle: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** How many processes there may be. */
+  readonly concurrency: number;
+}
+
+export interface EventFunction {
+  /** Answers an event, both as JSON. Throws FunctionThrottledError, and what the function throws. */
+  readonly invoke: (event: string) => Promise<string>;
+  /** All that its processes have written, line by line. */
+  readonly lines: readonly string[];
+  /** Processes that were started so far. */
+  readonly started: () => number;
+  close(): Promise<void>;
+}
+
+type Reply = { readonly ready: true } | { readonly result: string } | { readonly error: string };
+
+export function createEventFunction({ node, bundle, env, concurrency }: EventFunctionOptions): EventFunction {
+  const lines: string[] = [];
+  const all = new Set<ChildProcess>();
+  const idle: ChildProcess[] = [];
+  let started = 0;
+
+  const start = async (): Promise<ChildProcess> => {
+    started++;
+    const argv = [node, path.resolve("test/cloud/runtime.mjs"), path.resolve(bundle)];
+    // A process that stands still can only be killed.
+    const child = spawn("setpriv", ["--pdeathsig", "KILL", ...argv], {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { PATH: process.env["PATH"], AWS_LAMBDA_FUNCTION_NAME: "registry", ...env },
+    });
+    all.add(child);
+    child.once("exit", () => all.delete(child));
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream !== null) createInterface({ input: stream }).on("line", (line) => lines.push(line));
+    }
+    await nextReply(child);
+    return child;
+  };
+
+  return {
+    lines,
+    started: () => started,
+    invoke: async (event) => {
+      let child = idle.pop();
+      if (child === undefined) {
+        if (all.size >= concurrency) throw new FunctionThrottledError("no process is free");
+        child = await start();
+      } else child.kill("SIGCONT");
+      const reply = nextReply(child);
+      child.send(event);
+      const message = await reply;
+      child.kill("SIGSTOP");
+      idle.push(child);
+      if ("error" in message) throw new Error(message.error);
+      return "result" in message ? message.result : "";
+    },
+    close: async () => {
+      await Promise.all(
+        [...all].map(async (child) => {
+          const ended = new Promise((resolve) => child.once("exit", resolve));
+          child.kill("SIGKILL");
+          await ended;
+        }),
+      );
+    },
+  };
+}
+
+async function nextReply(child: ChildProcess): Promise<Reply> {
+  return await new Promise((resolve, reject) => {
+    const ended = (): void => reject(new Error("the function's process ended"));
+    child.once("exit", ended);
+    child.once("message", (message) => {
+      child.off("exit", ended);
+      resolve(message as Reply);
+    });
+  });
+}
