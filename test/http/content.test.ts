@@ -1,9 +1,10 @@
 /** Reading, writing and deleting of blobs and manifests, header by header. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST } from "../../shared/oci/media-type.ts";
-import { createTestApp, type Reply, type Send, type TestApp } from "../support/app.ts";
+import type { Reply } from "../support/app.ts";
 import { pattern, sha256, sha512 } from "../support/bodies.ts";
-import { faultsOf, snapshot } from "../support/invariants.ts";
+import { freshApp } from "../support/fresh-app.ts";
+import { snapshot } from "../support/invariants.ts";
 import {
   CONFIG,
   CONFIG_TYPE,
@@ -15,25 +16,14 @@ import {
   pushImage,
   putManifest,
 } from "../support/manifests.ts";
-import { STORES, type TestStore } from "../support/stores.ts";
+import { STORES } from "../support/stores.ts";
 
 const bytes = pattern(100_000);
 const digest = sha256(bytes);
 
 describe.each(STORES)("%s", (_, makeStore) => {
-  let store: TestStore;
-  let app: TestApp;
-  let send: Send;
-  beforeEach(async () => {
-    store = await makeStore();
-    app = createTestApp(store.driver);
-    send = app.send;
-  });
-  afterEach(async () => {
-    expect(app.faults).toEqual([]);
-    expect(await faultsOf(store.driver)).toEqual([]);
-    await store.close();
-  });
+  const on = freshApp(makeStore);
+  const { send } = on;
 
   /** HEAD gives what GET gives, without the body. */
   const expectSameHead = async (path: string, headers: Record<string, string> = {}): Promise<Reply> => {
@@ -276,8 +266,8 @@ describe.each(STORES)("%s", (_, makeStore) => {
         const reply = await send("POST", `/v2/r/blobs/uploads/?digest=${wanted}`, { body: bytes });
         expect([reply.status, reply.code]).toEqual([400, "DIGEST_INVALID"]);
       }
-      expect(await snapshot(store.driver)).toEqual(new Map());
-      expect((await store.residue()).filter((name) => !name.endsWith("/"))).toEqual([]);
+      expect(await snapshot(on.store.driver)).toEqual(new Map());
+      expect((await on.store.residue()).filter((name) => !name.endsWith("/"))).toEqual([]);
     });
   });
 
@@ -383,10 +373,10 @@ describe.each(STORES)("%s", (_, makeStore) => {
     ])("with tags, %s: none is set", async (__, query, status) => {
       for (const layer of [CONFIG, "layer"]) await pushBlob(send, "r", layer);
       const image = imageOf(["layer"]);
-      const before = await snapshot(store.driver);
+      const before = await snapshot(on.store.driver);
       expect((await putManifest(send, "r", `${image.digest}?${query}`, image)).status).toBe(status);
       expect((await putManifest(send, "r", "v1?tag=v2", image)).code).toBe("TAG_INVALID");
-      expect(await snapshot(store.driver)).toEqual(before);
+      expect(await snapshot(on.store.driver)).toEqual(before);
     });
 
     it("is deleted with all its tags, and by tag only that tag", async () => {
@@ -433,8 +423,8 @@ describe.each(STORES)("%s", (_, makeStore) => {
       const foreign = Buffer.from(`{"schemaVersion":1,"name":"old"}`);
       const old = sha256(foreign);
       const root = "docker/registry/v2/";
-      await store.driver.put(`${root}blobs/sha256/${old.slice(7, 9)}/${old.slice(7)}/data`, foreign);
-      await store.driver.put(
+      await on.store.driver.put(`${root}blobs/sha256/${old.slice(7, 9)}/${old.slice(7)}/data`, foreign);
+      await on.store.driver.put(
         `${root}repositories/r/_manifests/revisions/sha256/${old.slice(7)}/link`,
         Buffer.from(old),
       );

@@ -1,8 +1,9 @@
 /** Tags, referrers and the catalog: order, pages, and what is left out. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { OCI_INDEX } from "../../shared/oci/media-type.ts";
-import { createTestApp, type Reply, type Send, type TestApp } from "../support/app.ts";
+import { createTestApp, type Reply } from "../support/app.ts";
 import { sha256, sha512 } from "../support/bodies.ts";
+import { freshApp } from "../support/fresh-app.ts";
 import {
   CONFIG,
   descriptorOf,
@@ -15,24 +16,14 @@ import {
   referrerOf,
   type TestManifest,
 } from "../support/manifests.ts";
-import { STORES, type TestStore } from "../support/stores.ts";
+import { STORES } from "../support/stores.ts";
 
 /** Where a Link header leads. */
 const nextOf = (reply: Reply): string | undefined => /^<([^>]+)>; rel="next"$/.exec(reply.header("link") ?? "")?.[1];
 
 describe.each(STORES)("%s", (_, makeStore) => {
-  let store: TestStore;
-  let app: TestApp;
-  let send: Send;
-  beforeEach(async () => {
-    store = await makeStore();
-    app = createTestApp(store.driver);
-    send = app.send;
-  });
-  afterEach(async () => {
-    expect(app.faults).toEqual([]);
-    await store.close();
-  });
+  const on = freshApp(makeStore, { damages: true });
+  const { send } = on;
 
   /** The entries of each page, led through by the Link headers. */
   const pages = async (first: string, entries: (body: unknown) => unknown[]): Promise<unknown[][]> => {
@@ -111,8 +102,7 @@ describe.each(STORES)("%s", (_, makeStore) => {
 
   describe.each(["walk", "index"] as const)("the catalog by %s", (catalog) => {
     beforeEach(() => {
-      app = createTestApp(store.driver, { registry: { catalog } });
-      send = app.send;
+      on.restart({ catalog });
     });
     const sorted = ["a", "a-b", "a-b/c", "a.b", "a/b", "a/b/c", "a0", "a_b", "aa", "blobs", "manifests/uploads", "z"];
     beforeEach(async () => {
@@ -136,7 +126,7 @@ describe.each(STORES)("%s", (_, makeStore) => {
     });
 
     it("has pages no larger than the settings allow", async () => {
-      const small = createTestApp(store.driver, { settings: { catalogMaxEntries: 4 }, registry: { catalog } });
+      const small = createTestApp(on.store.driver, { settings: { catalogMaxEntries: 4 }, registry: { catalog } });
       for (const query of ["", "?n=100"]) {
         const reply = await small.send("GET", `/v2/_catalog${query}`);
         expect((reply.json() as { repositories: string[] }).repositories).toEqual(sorted.slice(0, 4));
@@ -277,7 +267,7 @@ describe.each(STORES)("%s", (_, makeStore) => {
         await putManifest(send, "r", referrer.digest, referrer);
         const subject = image.digest.replace(":", "/");
         const root = "docker/registry/v2/repositories/r/_referrers";
-        await store.driver.delete(`${root}/${subject}/${referrer.digest.replace(":", "/")}/link`);
+        await on.store.driver.delete(`${root}/${subject}/${referrer.digest.replace(":", "/")}/link`);
       };
 
       it("are listed too, each once, if they do refer to the subject", async () => {
@@ -297,7 +287,7 @@ describe.each(STORES)("%s", (_, makeStore) => {
         const referrer = referrerOf({ ...image.descriptor, digest: image.sha512 }, "t/t");
         await putManifest(send, "r", referrer.digest, referrer);
         const root = "docker/registry/v2/repositories/r/_referrers";
-        await store.driver.delete(
+        await on.store.driver.delete(
           `${root}/${image.sha512.replace(":", "/")}/${referrer.digest.replace(":", "/")}/link`,
         );
         expect(await digestsIn("", image.sha512)).toEqual([]);
@@ -317,10 +307,10 @@ describe.each(STORES)("%s", (_, makeStore) => {
       const [, hex = ""] = referrer.digest.split(":");
       const key = `docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
       for (const damaged of ["", "{", "[]", JSON.stringify({ ...descriptorOf("x") }), manifestOf({}).bytes]) {
-        await store.driver.put(key, Buffer.from(damaged));
+        await on.store.driver.put(key, Buffer.from(damaged));
         expect(await digestsIn()).toEqual([]);
       }
-      await store.driver.delete(key);
+      await on.store.driver.delete(key);
       expect(await digestsIn()).toEqual([]);
     });
   });

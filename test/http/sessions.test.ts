@@ -1,28 +1,18 @@
 /** Upload sessions: who may append what and when, what an interrupted one looks like, and how a client goes on. */
-import { beforeEach, afterEach, describe, expect, it } from "vitest";
-import { createTestApp, throughEvents, type Reply, type Send, type TestApp } from "../support/app.ts";
+import { describe, expect, it } from "vitest";
+import { throughEvents, type Reply } from "../support/app.ts";
 import { brokenBody, ManualBody, pattern, sha256, sha512 } from "../support/bodies.ts";
-import { contentKeys, faultsOf, snapshot } from "../support/invariants.ts";
+import { freshApp } from "../support/fresh-app.ts";
+import { contentKeys, snapshot } from "../support/invariants.ts";
 import { pushBlob } from "../support/manifests.ts";
-import { STORES, type TestStore } from "../support/stores.ts";
+import { STORES } from "../support/stores.ts";
 
 const bytes = pattern(4000);
 const digest = sha256(bytes);
 
 describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
-  let store: TestStore;
-  let app: TestApp;
-  let send: Send;
-  beforeEach(async () => {
-    store = await makeStore();
-    app = createTestApp(store.driver);
-    send = app.send;
-  });
-  afterEach(async () => {
-    expect(app.faults).toEqual([]);
-    expect(await faultsOf(store.driver)).toEqual([]);
-    await store.close();
-  });
+  const on = freshApp(makeStore);
+  const { send } = on;
 
   const start = async (query = "", repository = "r"): Promise<string> => {
     const reply = await send("POST", `/v2/${repository}/blobs/uploads/${query}`);
@@ -45,7 +35,7 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
     expect((await patch(location, from, bytes.length)).status).toBe(202);
     expect((await commit(location)).status).toBe(201);
     expect((await send("GET", `/v2/r/blobs/${digest}`)).bytes.equals(bytes)).toBe(true);
-    expect([...(await snapshot(store.driver)).keys()].filter((key) => key.includes("_uploads"))).toEqual([]);
+    expect([...(await snapshot(on.store.driver)).keys()].filter((key) => key.includes("_uploads"))).toEqual([]);
   };
 
   it("tells where to go on, at every step", async () => {
@@ -96,10 +86,10 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
       ])("%s changes nothing, and the session goes on", async (__, request) => {
         const location = await start();
         await patch(location, 0, 1000);
-        const before = await snapshot(store.driver);
+        const before = await snapshot(on.store.driver);
         const reply = await request(location);
         expect([reply.status, reply.code]).toEqual([400, "BLOB_UPLOAD_INVALID"]);
-        expect(await snapshot(store.driver)).toEqual(before);
+        expect(await snapshot(on.store.driver)).toEqual(before);
         await finishes(location, 1000);
       });
     });
@@ -147,7 +137,7 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
     ])("%s is 416 and tells where to go on", async (__, from, to) => {
       const location = await start();
       await patch(location, 0, 1000);
-      const before = await snapshot(store.driver);
+      const before = await snapshot(on.store.driver);
       for (const reply of [
         await patch(location, from, to),
         await send("PUT", `${location}?digest=${digest}`, {
@@ -159,7 +149,7 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
         expect(reply.header("range")).toBe("0-999");
         expect(reply.header("location")).toBe(location);
       }
-      expect(await snapshot(store.driver)).toEqual(before);
+      expect(await snapshot(on.store.driver)).toEqual(before);
       await finishes(location, 1000);
     });
 
@@ -179,13 +169,13 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
     ])("%s, without a length: 400, and nothing is kept", async (__, range, length) => {
       const location = await start();
       await patch(location, 0, 1000);
-      const before = await snapshot(store.driver);
+      const before = await snapshot(on.store.driver);
       const body = new ManualBody();
       body.write(bytes.subarray(1000, 1000 + length));
       body.end();
       const reply = await send("PATCH", location, { headers: { "Content-Range": range }, body });
       expect([reply.status, reply.code]).toEqual([400, "SIZE_INVALID"]);
-      expect(await snapshot(store.driver)).toEqual(before);
+      expect(await snapshot(on.store.driver)).toEqual(before);
       await finishes(location, 1000);
     });
 
@@ -220,7 +210,6 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
   });
 
   it("goes on in another process after each request", async () => {
-    const restart = (): void => void (send = createTestApp(store.peer()).send);
     const location = await start();
     for (const [from, to] of [
       [0, 1],
@@ -228,14 +217,14 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
       [65, 1000],
       [1000, 4000],
     ] as const) {
-      restart();
+      on.restart();
       await holds(location, from);
-      restart();
+      on.restart();
       expect((await patch(location, from, to)).status).toBe(202);
     }
-    restart();
+    on.restart();
     expect((await commit(location)).status).toBe(201);
-    restart();
+    on.restart();
     expect((await send("GET", `/v2/r/blobs/${digest}`)).bytes.equals(bytes)).toBe(true);
   });
 
@@ -282,20 +271,20 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
       await patch(location, 1000, 4000);
       const replies = await Promise.all([commit(location), commit(location)]);
       expect(replies.map(({ status }) => status)).toEqual([201, 201]);
-      expect(contentKeys(await snapshot(store.driver))).toHaveLength(2);
+      expect(contentKeys(await snapshot(on.store.driver))).toHaveLength(2);
     });
 
     it("under another digest is refused, and the session stays for the right one", async () => {
       const location = await start();
       await patch(location, 0, 1000);
-      const before = await snapshot(store.driver);
+      const before = await snapshot(on.store.driver);
       for (const wrong of [sha256("x"), sha512("x"), sha256(bytes.subarray(0, 999))]) {
         const reply = await commit(location, wrong);
         expect([reply.status, reply.code]).toEqual([400, "DIGEST_INVALID"]);
         expect((await commit(location, wrong, bytes.subarray(1000))).status).toBe(400);
         expect((await send("HEAD", `/v2/r/blobs/${wrong}`)).status).toBe(404);
       }
-      expect(await snapshot(store.driver)).toEqual(before);
+      expect(await snapshot(on.store.driver)).toEqual(before);
       await finishes(location, 1000);
     });
 
@@ -336,7 +325,7 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
     it.each(["md5", "SHA256", "", "sha384", "__proto__", "toString"])("%j cannot be announced", async (algorithm) => {
       const reply = await send("POST", `/v2/r/blobs/uploads/?digest-algorithm=${algorithm}`);
       expect([reply.status, reply.code]).toEqual([400, "DIGEST_INVALID"]);
-      expect(await snapshot(store.driver)).toEqual(new Map());
+      expect(await snapshot(on.store.driver)).toEqual(new Map());
     });
   });
 
@@ -361,13 +350,13 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
         async () => {
           const location = await start();
           await patch(location, 0, 1000);
-          await app.registry.purgeUploads({ ageMs: -1000, dryRun: false });
+          await on.registry.purgeUploads({ ageMs: -1000, dryRun: false });
           return location;
         },
       ],
     ])("since it %s is 404, whatever is asked of it", async (__, make) => {
       const location = await make();
-      const before = await snapshot(store.driver);
+      const before = await snapshot(on.store.driver);
       for (const reply of [
         await send("GET", location),
         await patch(location, 0, 1000),
@@ -378,15 +367,15 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
       ]) {
         expect([reply.status, reply.code]).toEqual([404, "BLOB_UPLOAD_UNKNOWN"]);
       }
-      expect(await snapshot(store.driver)).toEqual(before);
+      expect(await snapshot(on.store.driver)).toEqual(before);
     });
   });
 
   describe("a session whose state is damaged on disk", () => {
     const damage = async (location: string, change: (state: Record<string, unknown>) => string): Promise<void> => {
       const key = `docker/registry/v2/repositories/r/_uploads/${location.split("/").at(-1)}/state`;
-      const state = JSON.parse(Buffer.from((await store.driver.read(key, 10_000)) ?? []).toString()) as object;
-      await store.driver.put(key, Buffer.from(change({ ...state })));
+      const state = JSON.parse(Buffer.from((await on.store.driver.read(key, 10_000)) ?? []).toString()) as object;
+      await on.store.driver.put(key, Buffer.from(change({ ...state })));
     };
     it.each<[what: string, change: (state: Record<string, unknown>) => string]>([
       ["cut", (state) => JSON.stringify(state).slice(0, 20)],
@@ -402,8 +391,8 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
         expect([reply.status, reply.code]).toEqual([400, "BLOB_UPLOAD_INVALID"]);
       }
       await pushBlob(send, "r", bytes);
-      await app.registry.purgeUploads({ ageMs: -1000, dryRun: false });
-      expect(contentKeys(await snapshot(store.driver))).toHaveLength(2);
+      await on.registry.purgeUploads({ ageMs: -1000, dryRun: false });
+      expect(contentKeys(await snapshot(on.store.driver))).toHaveLength(2);
     });
 
     it("only in the hash that another version wrote is mended by reading the bytes again", async () => {
@@ -432,8 +421,8 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
       expect(size === 0 ? [202, 404] : [404]).toContain((await appending).status);
       expect((await send("GET", location)).status).toBe(404);
       expect((await commit(location)).status).toBe(404);
-      await app.registry.purgeUploads({ ageMs: -1000, dryRun: false });
-      expect(await snapshot(store.driver)).toEqual(new Map());
+      await on.registry.purgeUploads({ ageMs: -1000, dryRun: false });
+      expect(await snapshot(on.store.driver)).toEqual(new Map());
     });
   });
 
@@ -441,14 +430,14 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
     it("takes only sessions in which nothing was written for long enough", async () => {
       const location = await start();
       await patch(location, 0, 1000);
-      expect(await app.registry.purgeUploads({ ageMs: 60_000, dryRun: false })).toEqual({ sessions: [], bytes: 0 });
+      expect(await on.registry.purgeUploads({ ageMs: 60_000, dryRun: false })).toEqual({ sessions: [], bytes: 0 });
       await finishes(location, 1000);
     });
 
     it("tells what it would do, and does nothing, when it is only asked", async () => {
       const location = await start("", "deep/er/r");
       const id = location.split("/").at(-1) ?? "";
-      const report = await app.registry.purgeUploads({ ageMs: -1000, dryRun: true });
+      const report = await on.registry.purgeUploads({ ageMs: -1000, dryRun: true });
       expect(report.sessions).toEqual([`deep/er/r/${id}`]);
       expect(report.bytes).toBe("2026-01-01T00:00:00Z".length);
       expect((await send("GET", location)).status).toBe(204);
@@ -456,14 +445,14 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
 
     it("takes what crashed sessions of any registry left, and never blobs or manifests", async () => {
       await pushBlob(send, "r", bytes);
-      const before = await snapshot(store.driver);
+      const before = await snapshot(on.store.driver);
       const uploads = "docker/registry/v2/repositories/r/_uploads/";
       for (const key of ["a/data", "b/hashstates/sha256/0", "00000000-0000-4000-8000-000000000000/startedat"]) {
-        await store.driver.put(uploads + key, Buffer.from("left"));
+        await on.store.driver.put(uploads + key, Buffer.from("left"));
       }
-      const { sessions } = await app.registry.purgeUploads({ ageMs: -1000, dryRun: false });
+      const { sessions } = await on.registry.purgeUploads({ ageMs: -1000, dryRun: false });
       expect(sessions).toHaveLength(3);
-      expect(await snapshot(store.driver)).toEqual(before);
+      expect(await snapshot(on.store.driver)).toEqual(before);
     });
   });
 });
