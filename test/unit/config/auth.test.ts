@@ -1,0 +1,38 @@
+/** `auth`: never does it fall back to letting everybody in. */
+import { at, file, honours, refuses } from "../../support/config.ts";
+
+honours([
+  ["auth", { htpasswd: { realm: "r", path: "/p" } }, (c) => c.auth, { kind: "htpasswd", realm: "r", path: "/p" }],
+  ["auth", "none", (c) => c.auth, { kind: "none" }],
+  ["auth.none", null, (c) => c.auth, { kind: "none" }],
+]);
+
+refuses([
+  [file({ auth: null }), {}, "auth: expected htpasswd with its realm and path, or none"],
+  [file({ auth: {} }), {}, "auth: names nothing"],
+  [file({ auth: "" }), {}, "auth: expected htpasswd with its realm and path, or none"],
+  [
+    file({ auth: { htpasswd: { realm: "r", path: "/p" } } }),
+    { REGISTRY_AUTH: "" },
+    "auth (REGISTRY_AUTH): expected htpasswd",
+  ],
+  [
+    file({ auth: "htpasswd" }),
+    {},
+    "auth.htpasswd.path: expected the path of an htpasswd file, got nothing (REGISTRY_AUTH_HTPASSWD_PATH sets it too)",
+  ],
+  [file(at("auth.htpasswd", null)), {}, "auth.htpasswd.realm: expected the realm to name to a client, got nothing"],
+  [file(at("auth.htpasswd.path", "/p")), {}, "auth.htpasswd.realm: expected"],
+  [
+    undefined,
+    { REGISTRY_AUTH_HTPASSWD_PATH: "", REGISTRY_AUTH_HTPASSWD_REALM: "" },
+    "auth.htpasswd.path (REGISTRY_AUTH_HTPASSWD_PATH): expected the path of an htpasswd file, got nothing",
+  ],
+  [
+    file({ auth: { htpasswd: { realm: "r", path: "/p" }, none: null } }),
+    {},
+    "auth: expected one of htpasswd and none, got htpasswd and none",
+  ],
+  [file({ auth: { token: { realm: "hush" } } }), {}, "auth.token: tokens of a token server cannot be checked yet"],
+  [file({ auth: "silly" }), {}, "auth.silly: silly lets in whoever sends any Authorization header"],
+]);

@@ -1,0 +1,98 @@
+/** `storage`. */
+import { at, file, honours, ignores, refuses } from "../../support/config.ts";
+
+honours([
+  ["storage", "filesystem", (c) => c.storage.driver, { kind: "filesystem", rootDirectory: "/var/lib/registry" }],
+  ["storage.filesystem", null, (c) => c.storage.driver, { kind: "filesystem", rootDirectory: "/var/lib/registry" }],
+  ["storage.filesystem.rootdirectory", "/x", (c) => c.storage.driver, { kind: "filesystem", rootDirectory: "/x" }],
+  ["storage.inmemory", null, (c) => c.storage.driver, { kind: "inmemory" }],
+  ["storage", { inmemory: {}, delete: { enabled: true } }, (c) => c.storage.deleteEnabled, true],
+  ["storage", { inmemory: {}, delete: { enabled: "yes" } }, (c) => c.storage.deleteEnabled, true],
+  ["storage", { inmemory: {}, delete: null }, (c) => c.storage.deleteEnabled, false],
+  ["storage", { inmemory: {}, maintenance: { readonly: { enabled: true } } }, (c) => c.storage.readOnly, true],
+  ["storage", { inmemory: {}, maintenance: { readonly: true } }, (c) => c.storage.readOnly, true],
+  ["storage", { inmemory: {}, maintenance: { readonly: false } }, (c) => c.storage.readOnly, false],
+  ["storage", { inmemory: {}, redirect: { disable: true } }, (c) => c.storage.redirectDisabled, true],
+  ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
+  ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
+  [
+    "storage",
+    { inmemory: {}, maintenance: { uploadpurging: { enabled: false, age: "1h30m", interval: "10m", dryrun: true } } },
+    (c) => c.storage.uploadPurging,
+    { enabled: false, ageMs: 5_400_000, intervalMs: 600_000, dryRun: true },
+  ],
+]);
+
+ignores([
+  ["storage.filesystem.maxthreads", 100, "storage.filesystem.maxthreads", "Node bounds its own threads"],
+  ["storage", { inmemory: {}, cache: { layerinfo: "redis" } }, "storage.cache", "nothing is cached"],
+  ["storage", { inmemory: {}, redirect: { disable: false } }, "storage.redirect", "no address of its own"],
+]);
+
+refuses([
+  [
+    file({ storage: { inmemory: {}, cache: { blobdescriptor: "disk" } } }),
+    {},
+    'storage.cache.blobdescriptor: expected one of inmemory, redis, got "disk"',
+  ],
+  [
+    file({ storage: { inmemory: {}, delete: { enabled: "true" } } }),
+    {},
+    'storage.delete.enabled: expected true or false, got "true"',
+  ],
+  [
+    file({ storage: { inmemory: {}, maintenance: { readonly: null } } }),
+    {},
+    "storage.maintenance.readonly: expected true, false, or a map with enabled, got nothing",
+  ],
+  [
+    file({ storage: { inmemory: {}, maintenance: { readonly: { enabled: null } } } }),
+    {},
+    "storage.maintenance.readonly.enabled: expected true or false, got nothing",
+  ],
+  [
+    file({ storage: { inmemory: {}, maintenance: { uploadpurging: { interval: "0s" } } } }),
+    {},
+    'storage.maintenance.uploadpurging.interval: expected a duration with its unit, such as 10s or 1h30m, above 0, at most 596h, got "0s"',
+  ],
+  [file({ storage: { inmemory: {}, maintenance: { uploadpurging: { interval: "720h" } } } }), {}, "at most 596h"],
+  [
+    file({ storage: { inmemory: {}, tag: { concurrencylimit: -1 } } }),
+    {},
+    "storage.tag.concurrencylimit: expected a whole number of at least 0, got -1",
+  ],
+  [file({ storage: { inmemory: { a: 1 } } }), {}, "storage.inmemory.a: is not a key"],
+  [
+    file(at("storage.filesystem.rootdirectory", 123)),
+    {},
+    "storage.filesystem.rootdirectory: expected the path of a folder, got 123",
+  ],
+  ["version: 0.1", {}, "storage: expected a driver, filesystem or inmemory, got none"],
+  [
+    "version: 0.1\nstorage: {delete: {enabled: true}}",
+    {},
+    "storage: expected a driver, filesystem or inmemory, got none",
+  ],
+  ["version: 0.1\nstorage:", {}, "storage: expected a driver, filesystem or inmemory, got nothing"],
+  [
+    undefined,
+    { REGISTRY_STORAGE: "" },
+    "storage (REGISTRY_STORAGE): expected a driver, filesystem or inmemory, got nothing",
+  ],
+  [
+    file({}),
+    { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: "/x" },
+    "storage: expected one driver, got filesystem and inmemory",
+  ],
+  [file({ storage: "s3" }), {}, "storage.s3: Amazon S3 and what speaks like it cannot be used yet"],
+  [file(at("storage.s3aws.bucket", "b")), {}, "storage.s3aws: Amazon S3"],
+  [
+    file({}),
+    { REGISTRY_STORAGE: "s3", REGISTRY_STORAGE_S3_SECRETKEY: "hush" },
+    "storage.s3 (REGISTRY_STORAGE): Amazon S3",
+  ],
+  [file({ storage: "azure" }), {}, "storage.azure: Azure Blob Storage cannot be used yet"],
+  [file({ storage: "gcs" }), {}, "storage.gcs: "],
+  [file({ storage: "swift" }), {}, "storage.swift: "],
+  [file({ storage: "oss" }), {}, "storage.oss: "],
+]);
