@@ -2,14 +2,13 @@
 import { draftContract } from "../contract/draft-store.ts";
 import { objectContract } from "../contract/storage-driver.ts";
 import { listingContract } from "../contract/storage-listing.ts";
-import { sharedVersitygw } from "../support/s3-servers.ts";
-import { s3Store } from "../support/s3-stores.ts";
+import { rgwStore, versitygwStore } from "../support/s3-stores.ts";
 
-for (const [name, root] of [
-  ["versitygw", ""],
-  ["versitygw, below a root", "a/root/"],
+for (const [name, store] of [
+  ["versitygw", versitygwStore()],
+  ["versitygw, below a root", versitygwStore("a/root/")],
+  ["Ceph RGW", rgwStore()],
 ] as const) {
-  const store = s3Store(sharedVersitygw, { root });
   objectContract(name, store);
   listingContract(name, store);
   draftContract(name, store);

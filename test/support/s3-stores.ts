@@ -3,8 +3,8 @@ import { AbortMultipartUploadCommand, ListMultipartUploadsCommand } from "@aws-s
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
 import { S3Driver } from "../../shared/storage/s3/driver.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "../../shared/storage/s3/settings.ts";
-import { s3Client, type S3Access, type S3Server } from "./s3-servers.ts";
-import type { TestStore } from "./stores.ts";
+import { s3Client, sharedCephRgw, sharedVersitygw, type S3Access, type S3Server } from "./s3-servers.ts";
+import type { StoreFactory } from "./stores.ts";
 
 const MIB = 1024 * 1024;
 
@@ -29,11 +29,20 @@ export function s3Settings(access: S3Access, bucket: string, more: Partial<S3Set
   };
 }
 
+/** What Ceph RGW keeps (docs/s3-stores.md). */
+export const CEPH_RGW: StorePromises = { ...AMAZON_S3, etags: "bare" };
+
+/** Stores in buckets of the versitygw of this process, below a root. */
+export const versitygwStore = (root = ""): StoreFactory => s3Store(sharedVersitygw, { root });
+
+/** Stores in buckets of the Ceph RGW of this process, below a root. */
+export const rgwStore = (root = ""): StoreFactory => s3Store(sharedCephRgw, { root, promises: CEPH_RGW });
+
 /** A bucket of its own for each store. */
 export function s3Store(
   server: () => Promise<S3Server>,
   { root = "", promises = AMAZON_S3 }: { root?: string; promises?: StorePromises } = {},
-): () => Promise<TestStore> {
+): StoreFactory {
   return async () => {
     const access = await server();
     const bucket = await access.freshBucket();

@@ -174,6 +174,17 @@ export class S3Bucket {
           ? { IfMatch: condition.ifMatch }
           : { IfNoneMatch: condition.ifNoneMatch }),
     });
+    if (condition !== undefined) {
+      // Before the SDK's retries: those would draw on what it keeps for a store that is in trouble.
+      command.middlewareStack.add(
+        (next) => async (args) => {
+          return await next(args).catch((error: unknown) => {
+            throw conflictOf(error);
+          });
+        },
+        { step: "deserialize", priority: "high", name: "conflicts" },
+      );
+    }
     const { ETag, $metadata } = await this.#client.send(
       command,
       deadline(bytes.byteLength > ASYNC_HASH_BYTES ? BULK_MS : CALL_MS),
@@ -352,6 +363,9 @@ export class S3Bucket {
   }
 }
 
+/** S3's name for a conditional write that was not done since another one was under way: it may be tried again. */
+export const CONFLICT = "ConditionalRequestConflict";
+
 /** S3's name for an error; undefined where it is none of S3's. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof S3ServiceException ? error.name : undefined;
@@ -360,6 +374,15 @@ export function codeOf(error: unknown): string | undefined {
 /** How often a call was tried before it ended in this error. */
 export function attemptsOf(error: unknown): number {
   return error instanceof S3ServiceException ? (error.$metadata.attempts ?? 1) : 1;
+}
+
+/** Ceph's word for a conditional write that another one overtook is a 500 that it has no name for. */
+function conflictOf(error: unknown): unknown {
+  if (error instanceof S3ServiceException && error.name === "UnknownError" && "Code" in error) {
+    error.name = CONFLICT;
+    error.$metadata.httpStatusCode = 409;
+  }
+  return error;
 }
 
 const FULL = new Set(["QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"]);

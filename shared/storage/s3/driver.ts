@@ -20,7 +20,7 @@ import {
 } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { attemptsOf, codeOf, faultOf, S3Bucket } from "./bucket.ts";
+import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket } from "./bucket.ts";
 import { S3Drafts } from "./drafts.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
@@ -97,20 +97,22 @@ export class S3Driver implements StorageDriver {
       await this.#checkFirst(key, condition);
       return await this.put(key, bytes);
     }
+    let lostAnswers = false;
     for (let tries = 1; ; tries++) {
       try {
         return { etag: (await this.#bucket.put(key, bytes, this.#worded(condition))).etag };
       } catch (error) {
         const code = codeOf(error);
         if (condition === undefined) throw faultOf("PutObject", key, error);
-        if (code === "ConditionalRequestConflict" || code === "OperationAborted") {
+        lostAnswers ||= attemptsOf(error) > 1;
+        if (code === CONFLICT || code === "OperationAborted") {
           if (tries === CONFLICT_TRIES) throw new OverloadedError(`S3 PutObject ${key}: ${code}`, 1, { cause: error });
           await delay(CONFLICT_PAUSE_MS * tries);
           continue;
         }
         if (code !== "PreconditionFailed" && code !== "NoSuchKey") throw faultOf("PutObject", key, error);
         // After a retry the store may mean our own write, whose answer was lost.
-        const mine = attemptsOf(error) > 1 || tries > 1 ? await this.#holds(key, bytes) : undefined;
+        const mine = lostAnswers ? await this.#holds(key, bytes) : undefined;
         if (mine === undefined) throw new PreconditionFailedError(key);
         return { etag: mine };
       }
@@ -155,7 +157,7 @@ export class S3Driver implements StorageDriver {
     const objects = (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified }) => ({
       key: Key.slice(root.length),
       size: Size,
-      lastModified: LastModified ?? new Date(0),
+      lastModified: toTheSecond(LastModified ?? new Date(0)),
     }));
     const prefixes = (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => Prefix.slice(root.length));
     const [key = "", common = ""] = [objects.at(-1)?.key, prefixes.at(-1)];
@@ -209,6 +211,11 @@ async function gather(key: string, stream: Readable): Promise<Uint8Array> {
     throw faultOf("GetObject", key, error);
   }
   return Buffer.concat(chunks);
+}
+
+/** As the headers of an answer say it: in their listings some stores are more exact. */
+function toTheSecond(time: Date): Date {
+  return new Date(Math.floor(time.getTime() / 1000) * 1000);
 }
 
 /** Reads only as fast as it is read; cancelling it ends the request. */
