@@ -14,6 +14,7 @@ import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
+import { AMAZON_S3 } from "../../shared/storage/s3/settings.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { logAccess, type AccessEntry } from "../../shared/telemetry/access-log.ts";
 import { startHealth, type Health } from "../../shared/telemetry/health.ts";
@@ -38,12 +39,14 @@ export interface Composition {
 
 /** Puts the parts together. Throws with a sentence that says what is wrong when it cannot. */
 export async function compose(config: Config, logger: Logger, metrics: Metrics = noMetrics): Promise<Composition> {
-  const driver = createDriver(config);
+  const driver = await createDriver(config, logger);
   const registry = new Registry({
     driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
     policy: manifestPolicy(config.validation),
     now: () => new Date(),
     tagConcurrency: config.storage.tagConcurrency,
+    // Each folder is a request there. Who may not write walks all the same.
+    catalog: config.storage.driver.kind === "s3" && !config.storage.readOnly ? "index" : "walk",
   });
   const authenticator = await createAuthenticator(config, logger, metrics);
   const health = startHealth(healthSettings(config.health), {
@@ -74,11 +77,12 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
       const end = performance.now() + limits.settleMs;
       while (unfinished > 0 && performance.now() < end) await delay(POLL_MS);
       health.close();
+      driver.close?.();
     },
   };
 }
 
-function createDriver({ storage }: Config): StorageDriver {
+async function createDriver({ storage }: Config, logger: Logger): Promise<StorageDriver> {
   switch (storage.driver.kind) {
     case "filesystem":
       return new FilesystemDriver(
@@ -86,9 +90,25 @@ function createDriver({ storage }: Config): StorageDriver {
         new MemoryBudget(limits.bodyMemoryBytes, limits.memoryWaitMs),
         isSharedFolder,
       );
+    case "s3": {
+      const { settings, logRequests } = storage.driver;
+      const { S3Driver } = await import("../../shared/storage/s3/driver.ts");
+      const budget = new MemoryBudget(partMemory(settings.partBytes), limits.memoryWaitMs);
+      const onCall = (call: object): void => logger.info("request to the store", { ...call });
+      return new S3Driver(settings, budget, AMAZON_S3, logRequests ? onCall : undefined);
+    }
     case "inmemory":
       return new MemoryDriver();
   }
+}
+
+/**
+ * Memory for parts on their way to the store, in bytes: a share of what there is, so that a function of 2 GB has room for a
+ * part of each of its 64 requests; and never less than two parts.
+ */
+function partMemory(partBytes: number): number {
+  const share = limits.partMemoryShare * process.availableMemory();
+  return Math.max(2 * partBytes, Math.min(Math.max(share, limits.bodyMemoryBytes), limits.partMemoryBytes));
 }
 
 async function createAuthenticator({ auth }: Config, logger: Logger, metrics: Metrics): Promise<Authenticator> {

@@ -35,7 +35,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
   const composition = await compose(config, logger, metrics);
-  const stopPurging = startPurging(config, composition, logger);
+  const stopUpkeep = startUpkeep(config, composition, logger);
   const fetch = (request: Request, incoming: HttpBindings["incoming"], body: Body): Response | Promise<Response> =>
     composition.fetch(request, {
       url: incoming.url,
@@ -71,7 +71,7 @@ export async function startServer(
   return {
     url: addressOf(server, config.http),
     close: async () => {
-      stopPurging();
+      stopUpkeep();
       await drain(server, config.http.drainTimeoutMs);
       await composition.close();
       if (debug !== undefined) await drain(debug, 0);
@@ -79,21 +79,41 @@ export async function startServer(
   };
 }
 
-/** Removes abandoned uploads, and what killed processes left behind, at start and from time to time. Gives what stops it. */
-function startPurging({ storage }: Config, { registry, driver }: Composition, logger: Logger): () => void {
+/** What is done from time to time beside requests: uploads are purged, the catalog is brought up to date. Gives what stops it. */
+function startUpkeep({ storage }: Config, { registry, driver }: Composition, logger: Logger): () => void {
+  if (storage.readOnly) return () => undefined;
   const { enabled, ageMs, intervalMs, dryRun } = storage.uploadPurging;
-  if (!enabled || storage.readOnly) return () => undefined;
-  const purge = async (): Promise<void> => {
+  const stopRefreshing = repeat(limits.catalogRefreshMs, async () => {
     try {
+      // Of several instances on one storage, each in its turn does it.
+      const changes = await registry.refreshCatalog({ ageMs: limits.catalogRefreshMs / 2 });
+      if (changes !== undefined && changes.added + changes.removed > 0)
+        logger.info("brought the catalog up to date", { ...changes });
+    } catch (error) {
+      logger.error("bringing the catalog up to date failed", { err: error });
+    }
+  });
+  if (!enabled) return stopRefreshing;
+  const stopPurging = repeat(intervalMs, async () => {
+    try {
+      // Removes what killed processes left behind, too.
       if (!dryRun) await driver.removeLeftovers?.(ageMs);
       const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
       if (sessions.length > 0) logger.info("purged abandoned uploads", { sessions: sessions.length, bytes, dryRun });
     } catch (error) {
       logger.error("purging abandoned uploads failed", { err: error });
     }
+  });
+  return () => {
+    stopRefreshing();
+    stopPurging();
   };
-  const first = setTimeout(() => void purge(), Math.min(intervalMs, limits.firstPurgeMs)).unref();
-  const timer = setInterval(() => void purge(), intervalMs).unref();
+}
+
+/** Calls a function soon after the start, and again and again. It must not reject. Gives what stops it. */
+function repeat(intervalMs: number, task: () => Promise<void>): () => void {
+  const first = setTimeout(() => void task(), Math.min(intervalMs, limits.firstUpkeepMs)).unref();
+  const timer = setInterval(() => void task(), intervalMs).unref();
   return () => {
     clearTimeout(first);
     clearInterval(timer);

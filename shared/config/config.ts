@@ -1,3 +1,5 @@
+import type { S3Settings } from "../storage/s3/settings.ts";
+
 /**
  * What the registry is told to do, checked once at start. Every field is decided: no default is
  * left for a reader of the configuration to choose, and no raw string is left to parse.
@@ -29,7 +31,10 @@ export interface LogConfig {
 }
 
 export interface StorageConfig {
-  readonly driver: { readonly kind: "filesystem"; readonly rootDirectory: string } | { readonly kind: "inmemory" };
+  readonly driver:
+    | { readonly kind: "filesystem"; readonly rootDirectory: string }
+    | { readonly kind: "s3"; readonly settings: S3Settings; readonly logRequests: boolean }
+    | { readonly kind: "inmemory" };
   readonly deleteEnabled: boolean;
   readonly readOnly: boolean;
   readonly redirectDisabled: boolean;

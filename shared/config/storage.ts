@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { StorageConfig } from "./config.ts";
 import type { Report } from "./report.ts";
+import { readS3, s3 } from "./s3.ts";
 import {
   choice,
   count,
@@ -16,7 +17,7 @@ import {
   text,
 } from "./values.ts";
 
-const notYet = (what: string) => refused(`${what} cannot be used yet; use filesystem`);
+const notYet = (what: string) => refused(`${what} cannot be used yet; use filesystem or s3`);
 
 const drivers = {
   filesystem: named(
@@ -26,10 +27,10 @@ const drivers = {
     }),
   ),
   inmemory: named(map({})),
-  s3: notYet("Amazon S3 and what speaks like it"),
-  s3aws: notYet("Amazon S3 and what speaks like it"),
+  s3,
+  s3aws: s3,
   azure: notYet("Azure Blob Storage"),
-  gcs: refused("the driver of Google Cloud Storage is not served; use filesystem"),
+  gcs: refused("the driver of Google Cloud Storage is not served; use s3 with its interoperability API"),
   swift: refused("OpenStack Swift is not served, as in distribution 3; use filesystem"),
   oss: refused("Aliyun OSS is not served, as in distribution 3; use filesystem"),
 };
@@ -65,7 +66,7 @@ export const storage = map(
       "nothing is cached: each answer is read from the storage, so none can be stale",
     ),
   },
-  "a driver, filesystem or inmemory",
+  "a driver, filesystem, s3 or inmemory",
 ).optional();
 
 const driverNames = Object.keys(drivers);
@@ -86,19 +87,15 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       `expected one driver, got ${chosen.join(" and ")}; set REGISTRY_STORAGE to one of them to replace the file's`,
     );
   } else if (chosen.length === 0 && withFile) {
-    report.problem(["storage"], "expected a driver, filesystem or inmemory, got none");
+    report.problem(["storage"], "expected a driver, filesystem, s3 or inmemory, got none");
   }
-  if (input?.redirect) {
-    report.noEffect(["storage", "redirect"], "a folder has no address of its own to send a client to");
+  const driver = readDriver(input, withFile, report);
+  if (input?.redirect && driver.kind !== "s3") {
+    report.noEffect(["storage", "redirect"], "this storage has no address of its own to send a client to");
   }
   const purging = input?.maintenance?.uploadpurging;
   return {
-    driver: input?.inmemory
-      ? { kind: "inmemory" }
-      : {
-          kind: "filesystem",
-          rootDirectory: input?.filesystem?.rootdirectory ?? (withFile ? distributionRoot : "./data"),
-        },
+    driver,
     deleteEnabled: input?.delete?.enabled ?? false,
     readOnly: input?.maintenance?.readonly?.enabled ?? false,
     redirectDisabled: input?.redirect?.disable ?? false,
@@ -110,4 +107,12 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       dryRun: purging?.dryrun ?? false,
     },
   };
+}
+
+function readDriver(input: z.infer<typeof storage>, withFile: boolean, report: Report): StorageConfig["driver"] {
+  if (input?.inmemory) return { kind: "inmemory" };
+  if (input?.s3) return { kind: "s3", ...readS3(input.s3, "s3", report) };
+  if (input?.s3aws) return { kind: "s3", ...readS3(input.s3aws, "s3aws", report) };
+  const rootDirectory = input?.filesystem?.rootdirectory ?? (withFile ? distributionRoot : "./data");
+  return { kind: "filesystem", rootDirectory };
 }

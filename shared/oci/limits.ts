@@ -33,6 +33,11 @@ export const limits = {
   urlBytes: 8 * 1024,
   /** Memory for the bodies of all uploads in flight together. */
   bodyMemoryBytes: 64 * 1024 * 1024,
+  /** The most for those on their way to an object store, in parts of some MiB, and the share of free memory if that is less. */
+  partMemoryBytes: 768 * 1024 * 1024,
+  partMemoryShare: 0.375,
+  /** How often the index of the catalog is made to say what other registries wrote. */
+  catalogRefreshMs: 60 * 60 * 1000,
   /**
    * A request's body through API Gateway and Lambda: in base64, with the event around it, it stays below Lambda's 6 MB,
    * however those are counted.
@@ -50,8 +55,8 @@ export const limits = {
   drainMs: 840_000,
   /** When stopping, how long requests whose connections were cut may take to clean up. */
   settleMs: 2_000,
-  /** The first look for abandoned uploads after the start. */
-  firstPurgeMs: 60_000,
+  /** The first look for abandoned uploads, and at the catalog, after the start. */
+  firstUpkeepMs: 60_000,
   /** How long a write waits for memory before it is answered with 429. */
   memoryWaitMs: 20_000,
 } as const;

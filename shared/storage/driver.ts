@@ -73,6 +73,9 @@ export interface StorageDriver {
   readonly presigner?: Presigner;
   /** Removes what processes that died more than `ageMs` ago left behind and no listing shows. */
   removeLeftovers?(ageMs: number): Promise<void>;
+
+  /** Lets go of connections, where it keeps any. No method may be called afterwards. */
+  close?(): void;
 }
 
 /** Makes URLs that anybody can use for one method on one object until they expire. */

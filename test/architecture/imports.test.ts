@@ -59,7 +59,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   "shared/registry": { local: ["shared/oci/", "shared/storage/driver.ts"], packages: ["zod"] },
   "shared/auth": { local: [], packages: ["bcryptjs"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },
-  "shared/config": { local: [], packages: ["yaml", "zod"] },
+  "shared/config": { local: ["shared/storage/s3/settings.ts"], packages: ["yaml", "zod"] },
   "functions/registry/handlers": {
     local: ["functions/registry/", "shared/oci/", "shared/registry/", "shared/storage/driver.ts"],
     packages: [],

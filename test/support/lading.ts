@@ -6,6 +6,7 @@ import path from "node:path";
 import { hash } from "bcryptjs";
 import { Api, type Credentials } from "./api.ts";
 import { run, startDaemon, until } from "./process.ts";
+import type { S3Access } from "./s3-servers.ts";
 
 export interface LadingOptions {
   /** A folder for its configuration, and for its data unless `root` says where. */
@@ -15,6 +16,8 @@ export interface LadingOptions {
   readonly host?: "http" | "https";
   /** The root of the storage. */
   readonly root?: string;
+  /** A bucket instead of a driver; `root` is below it. */
+  readonly bucket?: { readonly access: S3Access; readonly name: string };
 }
 
 /** One line of the access log. */
@@ -46,6 +49,7 @@ const USER: Credentials = { name: "ann", password: "secret" };
 
 export async function startLading(options: LadingOptions): Promise<Lading> {
   const { folder, driver = "filesystem", signIn = "none", host = "http", root = path.join(folder, "data") } = options;
+  const { bucket } = options;
   const address = host === "https" ? outsideAddress() : "127.0.0.1";
   const certificate = host === "https" ? await makeCertificate(folder, address) : undefined;
   const htpasswd = path.join(folder, "htpasswd");
@@ -56,7 +60,11 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
     version: 0.1,
     log: { level: "info", formatter: "json" },
     storage: {
-      ...(driver === "filesystem" ? { filesystem: { rootdirectory: root } } : { inmemory: {} }),
+      ...(bucket !== undefined
+        ? { s3: { ...bucketSection(bucket), ...(options.root === undefined ? {} : { rootdirectory: options.root }) } }
+        : driver === "filesystem"
+          ? { filesystem: { rootdirectory: root } }
+          : { inmemory: {} }),
       delete: { enabled: true },
     },
     http: {
@@ -112,6 +120,19 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
       const faults = daemon.lines.filter((line) => line.includes('"level":"error"'));
       if (faults.length > 0) throw new Error(`the server logged errors:\n${faults.join("\n")}`);
     },
+  };
+}
+
+/** `storage.s3` for a bucket of a test server; registries of the distribution read the same. */
+export function bucketSection({ access, name }: NonNullable<LadingOptions["bucket"]>): Record<string, unknown> {
+  const { endpoint, region, accessKeyId, secretAccessKey } = access;
+  return {
+    bucket: name,
+    region,
+    regionendpoint: endpoint,
+    forcepathstyle: true,
+    accesskey: accessKeyId,
+    secretkey: secretAccessKey,
   };
 }
 

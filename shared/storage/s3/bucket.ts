@@ -68,6 +68,15 @@ interface Range {
   readonly end: number;
 }
 
+/** A request to the store as it ended, tries included. */
+export interface S3Call {
+  readonly operation: string;
+  readonly key: string | undefined;
+  /** Undefined where no answer came. */
+  readonly status: number | undefined;
+  readonly attempts: number | undefined;
+}
+
 /** A bucket, by S3's operations. Throws OverloadedError, StorageFullError, or an error that names operation and key. */
 export class S3Bucket {
   readonly settings: S3Settings;
@@ -80,7 +89,8 @@ export class S3Bucket {
     readonly SSEKMSKeyId?: string;
   };
 
-  constructor(settings: S3Settings) {
+  /** `onCall` is told of every request, without bodies and credentials. */
+  constructor(settings: S3Settings, onCall?: (call: S3Call) => void) {
     this.settings = settings;
     const { endpoint, credentials, userAgent, encryption, acl, storageClass } = settings;
     const agent = { keepAlive: true, maxSockets: SOCKETS, timeout: SILENCE_MS };
@@ -101,8 +111,10 @@ export class S3Bucket {
         httpsAgent: { ...agent, rejectUnauthorized: settings.verifyTls },
       },
       ...(endpoint === undefined ? {} : { endpoint }),
-      ...(credentials === undefined ? {} : { credentials }),
+      // A copy: the SDK writes into it.
+      ...(credentials === undefined ? {} : { credentials: { ...credentials } }),
       ...(userAgent === undefined ? {} : { customUserAgent: userAgent }),
+      ...(onCall === undefined ? {} : { logger: callLogger(onCall) }),
     });
     // A body whose SHA-256 is given is signed by it too: the SDK would make the hash again.
     this.#client.middlewareStack.add(
@@ -410,4 +422,33 @@ function deadline(ms: number): { abortSignal: AbortSignal } {
 async function sha256Of(bytes: Uint8Array): Promise<string> {
   if (bytes.byteLength < ASYNC_HASH_BYTES) return createHash("sha256").update(bytes).digest("base64");
   return Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)).toString("base64");
+}
+
+interface Metadata {
+  readonly httpStatusCode?: number;
+  readonly attempts?: number;
+}
+
+/** What the SDK tells its logger of a request, in our words. */
+function callLogger(
+  onCall: (call: S3Call) => void,
+): Record<"trace" | "debug" | "info" | "warn" | "error", (entry: unknown) => void> {
+  const tell = (entry: unknown): void => {
+    const {
+      commandName,
+      input,
+      error,
+      metadata = error?.$metadata,
+    } = entry as {
+      commandName?: string;
+      input?: { Key?: string; Prefix?: string };
+      error?: { $metadata?: Metadata };
+      metadata?: Metadata;
+    };
+    if (commandName === undefined) return;
+    const [operation, key] = [commandName.replace(/Command$/, ""), input?.Key ?? input?.Prefix];
+    onCall({ operation, key, status: metadata?.httpStatusCode, attempts: metadata?.attempts });
+  };
+  const ignore = (): void => undefined;
+  return { trace: ignore, debug: ignore, info: tell, warn: ignore, error: tell };
 }

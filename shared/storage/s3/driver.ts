@@ -20,7 +20,7 @@ import {
 } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket } from "./bucket.ts";
+import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket, type S3Call } from "./bucket.ts";
 import { S3Drafts } from "./drafts.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
@@ -42,9 +42,17 @@ export class S3Driver implements StorageDriver {
   readonly #bucket: S3Bucket;
   readonly #promises: StorePromises;
 
-  /** `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's. */
-  constructor(settings: S3Settings, budget: MemoryBudget, promises: StorePromises = AMAZON_S3) {
-    this.#bucket = new S3Bucket(settings);
+  /**
+   * `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's.
+   * `onCall` is told of every request.
+   */
+  constructor(
+    settings: S3Settings,
+    budget: MemoryBudget,
+    promises: StorePromises = AMAZON_S3,
+    onCall?: (call: S3Call) => void,
+  ) {
+    this.#bucket = new S3Bucket(settings, onCall);
     this.#promises = promises;
     this.drafts = new S3Drafts(this.#bucket, budget);
     this.presigner = {

@@ -138,7 +138,7 @@ test("all that is wrong is said at once", () => {
   );
   for (const key of [
     "log.level:",
-    "storage.s3:",
+    "storage.s3.bucket:",
     "auth.htpasswd.realm:",
     "auth.htpasswd.path:",
     "http.host:",
