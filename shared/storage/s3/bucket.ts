@@ -22,7 +22,6 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
   S3ServiceException,
   UploadPartCommand,
   UploadPartCopyCommand,
@@ -33,6 +32,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { OverloadedError, StorageFullError, type PutCondition } from "../driver.ts";
+import { createClient, type S3Call } from "./client.ts";
 import type { S3Settings } from "./settings.ts";
 
 const OCTETS = "application/octet-stream";
@@ -41,11 +41,6 @@ const OCTETS = "application/octet-stream";
 const CALL_MS = 20_000;
 /** The same for a part's bytes, and for what the store copies or puts together. */
 const BULK_MS = 840_000;
-/** A connection on which nothing moves for this long is given up. */
-const SILENCE_MS = 60_000;
-const CONNECT_MS = 5_000;
-const ATTEMPTS = 6;
-const SOCKETS = 256;
 /** From here on a hash is made outside of the event loop. */
 const ASYNC_HASH_BYTES = 1024 * 1024;
 
@@ -68,19 +63,10 @@ interface Range {
   readonly end: number;
 }
 
-/** A request to the store as it ended, tries included. */
-export interface S3Call {
-  readonly operation: string;
-  readonly key: string | undefined;
-  /** Undefined where no answer came. */
-  readonly status: number | undefined;
-  readonly attempts: number | undefined;
-}
-
 /** A bucket, by S3's operations. Throws OverloadedError, StorageFullError, or an error that names operation and key. */
 export class S3Bucket {
   readonly settings: S3Settings;
-  readonly #client: S3Client;
+  readonly #client: ReturnType<typeof createClient>;
   readonly #written: {
     readonly ContentType: string;
     readonly ACL?: ObjectCannedACL;
@@ -92,40 +78,8 @@ export class S3Bucket {
   /** `onCall` is told of every request, without bodies and credentials. */
   constructor(settings: S3Settings, onCall?: (call: S3Call) => void) {
     this.settings = settings;
-    const { endpoint, credentials, userAgent, encryption, acl, storageClass } = settings;
-    const agent = { keepAlive: true, maxSockets: SOCKETS, timeout: SILENCE_MS };
-    this.#client = new S3Client({
-      region: settings.region,
-      forcePathStyle: settings.forcePathStyle,
-      useAccelerateEndpoint: settings.accelerate,
-      useDualstackEndpoint: settings.dualStack,
-      useFipsEndpoint: settings.fips,
-      // Each write names its own SHA-256; what the SDK would add on top is more than many stores take.
-      requestChecksumCalculation: "WHEN_REQUIRED",
-      responseChecksumValidation: "WHEN_REQUIRED",
-      maxAttempts: ATTEMPTS,
-      requestHandler: {
-        connectionTimeout: CONNECT_MS,
-        socketTimeout: SILENCE_MS,
-        httpAgent: agent,
-        httpsAgent: { ...agent, rejectUnauthorized: settings.verifyTls },
-      },
-      ...(endpoint === undefined ? {} : { endpoint }),
-      // A copy: the SDK writes into it.
-      ...(credentials === undefined ? {} : { credentials: { ...credentials } }),
-      ...(userAgent === undefined ? {} : { customUserAgent: userAgent }),
-      ...(onCall === undefined ? {} : { logger: callLogger(onCall) }),
-    });
-    // A body whose SHA-256 is given is signed by it too: the SDK would make the hash again.
-    this.#client.middlewareStack.add(
-      (next) => async (args) => {
-        const sum = (args.input as { ChecksumSHA256?: string }).ChecksumSHA256;
-        const { headers } = args.request as { headers: Record<string, string> };
-        if (sum !== undefined) headers["x-amz-content-sha256"] = Buffer.from(sum, "base64").toString("hex");
-        return await next(args);
-      },
-      { step: "build", name: "signedPayload" },
-    );
+    const { encryption, acl, storageClass } = settings;
+    this.#client = createClient(settings, onCall);
     this.#written = {
       ContentType: OCTETS,
       ...(acl === undefined ? {} : { ACL: acl as ObjectCannedACL }),
@@ -422,33 +376,4 @@ function deadline(ms: number): { abortSignal: AbortSignal } {
 async function sha256Of(bytes: Uint8Array): Promise<string> {
   if (bytes.byteLength < ASYNC_HASH_BYTES) return createHash("sha256").update(bytes).digest("base64");
   return Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)).toString("base64");
-}
-
-interface Metadata {
-  readonly httpStatusCode?: number;
-  readonly attempts?: number;
-}
-
-/** What the SDK tells its logger of a request, in our words. */
-function callLogger(
-  onCall: (call: S3Call) => void,
-): Record<"trace" | "debug" | "info" | "warn" | "error", (entry: unknown) => void> {
-  const tell = (entry: unknown): void => {
-    const {
-      commandName,
-      input,
-      error,
-      metadata = error?.$metadata,
-    } = entry as {
-      commandName?: string;
-      input?: { Key?: string; Prefix?: string };
-      error?: { $metadata?: Metadata };
-      metadata?: Metadata;
-    };
-    if (commandName === undefined) return;
-    const [operation, key] = [commandName.replace(/Command$/, ""), input?.Key ?? input?.Prefix];
-    onCall({ operation, key, status: metadata?.httpStatusCode, attempts: metadata?.attempts });
-  };
-  const ignore = (): void => undefined;
-  return { trace: ignore, debug: ignore, info: tell, warn: ignore, error: tell };
 }

@@ -20,7 +20,8 @@ import {
 } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket, type S3Call } from "./bucket.ts";
+import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket } from "./bucket.ts";
+import type { S3Call } from "./client.ts";
 import { S3Drafts } from "./drafts.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
