@@ -14,6 +14,7 @@ import { build } from "esbuild";
 
 const workers = {
   "bcrypt-worker": "shared/auth/bcrypt-worker.ts",
+  "hash-worker": "shared/oci/hash-worker.ts",
   "read-worker": "shared/storage/filesystem/read-worker.ts",
 };
 

@@ -9,10 +9,20 @@ import sha256 from "hash-wasm/dist/sha256.umd.min.js";
 import sha512 from "hash-wasm/dist/sha512.umd.min.js";
 import { toDigest, type Digest, type DigestAlgorithm } from "./digest.ts";
 
-export interface Hasher {
+/** Takes the bytes of a body, one chunk after the other. */
+export interface StreamHasher {
   readonly algorithm: DigestAlgorithm;
-  update(chunk: Uint8Array): void;
+  /** To be awaited before the next: hashing may be slower than the bytes come. */
+  update(chunk: Uint8Array): void | Promise<void>;
+  /** No more bytes come, be it that the body broke off. Lets go of what is held; `digest` can still be asked for. */
+  end?(): void;
   /** Ends the hasher: it takes no more bytes. */
+  digest(): Digest | Promise<Digest>;
+}
+
+/** Hashes at once, where it is called. */
+export interface Hasher extends StreamHasher {
+  update(chunk: Uint8Array): void;
   digest(): Digest;
 }
 
@@ -73,18 +83,22 @@ export function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest 
 export class HashedBody implements AsyncIterable<Uint8Array> {
   bytes = 0;
   readonly #body: AsyncIterable<Uint8Array>;
-  readonly #hasher: Hasher;
+  readonly #hasher: StreamHasher;
 
-  constructor(body: AsyncIterable<Uint8Array>, hasher: Hasher) {
+  constructor(body: AsyncIterable<Uint8Array>, hasher: StreamHasher) {
     this.#body = body;
     this.#hasher = hasher;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#body) {
-      this.#hasher.update(chunk);
-      this.bytes += chunk.byteLength;
-      yield chunk;
+    try {
+      for await (const chunk of this.#body) {
+        await this.#hasher.update(chunk);
+        this.bytes += chunk.byteLength;
+        yield chunk;
+      }
+    } finally {
+      this.#hasher.end?.();
     }
   }
 }

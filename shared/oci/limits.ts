@@ -45,6 +45,8 @@ export const limits = {
   eventBodyBytes: 4_400_000,
   /** An answer's body there; a manifest of the largest size fits. */
   eventAnswerBytes: 4_500_000,
+  /** Memory for the bytes of all uploads together that wait to be hashed. */
+  hashHeldBytes: 8 * 1024 * 1024,
   /** A client must send its headers within this time. */
   headersMs: 30_000,
   /** An idle connection is kept open for this long; longer than proxies keep theirs. */

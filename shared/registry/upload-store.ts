@@ -3,7 +3,15 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { algorithmOf, CANONICAL_ALGORITHM, digestFrom, type Digest, type DigestAlgorithm } from "../oci/digest.ts";
 import { RangeMismatchError, RegistryError } from "../oci/error.ts";
-import { HashedBody, nativeHasher, resumableHasher, resumeHasher, type Hasher } from "../oci/hasher.ts";
+import { bodyHasher } from "../oci/body-hasher.ts";
+import {
+  HashedBody,
+  nativeHasher,
+  resumableHasher,
+  resumeHasher,
+  type ResumableHasher,
+  type StreamHasher,
+} from "../oci/hasher.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import {
   bytesOf,
@@ -101,7 +109,7 @@ export class UploadStore {
    */
   async append(id: string, chunk: Chunk): Promise<number> {
     const session = await this.#open(id);
-    let written: { draft: Draft; hasher: Hasher };
+    let written: { draft: Draft; hasher: StreamHasher };
     try {
       written = await this.#append(session.state, chunk, true);
     } catch (error) {
@@ -111,10 +119,10 @@ export class UploadStore {
     }
     const { draft, hasher } = written;
     const { algorithm } = hasher;
-    const state: SessionState = isResumable(hasher)
-      ? { algorithm, draft, hashState: hasher.save() }
-      : { algorithm, draft, digest: hasher.digest() };
     try {
+      const state: SessionState = isResumable(hasher)
+        ? { algorithm, draft, hashState: hasher.save() }
+        : { algorithm, draft, digest: await hasher.digest() };
       await this.#publishState(id, state, session.unchanged);
     } catch (error) {
       const lost = error instanceof PreconditionFailedError;
@@ -167,13 +175,13 @@ export class UploadStore {
    */
   async put(digest: Digest, { body, length, range }: Chunk): Promise<void> {
     if (range !== undefined && range.start !== 0) throw new RangeMismatchError(0);
-    const hasher = nativeHasher(algorithmOf(digest));
+    const hasher = bodyHasher(algorithmOf(digest));
     const hashed = new HashedBody(body, hasher);
     await this.#driver.drafts.write(layout.blob(digest), hashed, {
       ...(length === undefined ? {} : { length }),
-      verify: () => {
+      verify: async () => {
         checkLength(range, hashed.bytes);
-        checkDigest(digest, hasher.digest());
+        checkDigest(digest, await hasher.digest());
       },
     });
     await this.#blobs.link(digest);
@@ -190,7 +198,7 @@ export class UploadStore {
     state: SessionState,
     { body, length, range }: Chunk,
     more: boolean,
-  ): Promise<{ draft: Draft; hasher: Hasher }> {
+  ): Promise<{ draft: Draft; hasher: StreamHasher }> {
     const before = state.draft.size;
     if (range !== undefined && range.start !== before) throw new RangeMismatchError(before);
     // Where there is a second append, or a Content-Range that tells of one, there may be a third.
@@ -210,9 +218,9 @@ export class UploadStore {
    * The hasher that has seen what a state holds. `chunked` says that more may follow: then it can be saved. What there is
    * only a digest of, or a state that this version cannot read, is read once.
    */
-  async #hasherFor(state: SessionState, chunked: boolean): Promise<Hasher> {
+  async #hasherFor(state: SessionState, chunked: boolean): Promise<StreamHasher> {
     const { algorithm, draft, hashState } = state;
-    if (draft.size === 0) return chunked ? await resumableHasher(algorithm) : nativeHasher(algorithm);
+    if (draft.size === 0) return chunked ? await resumableHasher(algorithm) : bodyHasher(algorithm);
     const resumed = hashState === undefined ? undefined : await resumeHasher(algorithm, hashState);
     if (resumed !== undefined) return resumed;
     const fresh = chunked ? await resumableHasher(algorithm) : nativeHasher(algorithm);
@@ -237,9 +245,9 @@ export class UploadStore {
   }
 
   /** The digest of a draft, from what is known already where that will do, else by reading it. */
-  async #digestOf(draft: Draft, algorithm: DigestAlgorithm, known: SessionState | Hasher): Promise<Digest> {
+  async #digestOf(draft: Draft, algorithm: DigestAlgorithm, known: SessionState | StreamHasher): Promise<Digest> {
     if (known.algorithm === algorithm) {
-      if ("update" in known) return known.digest();
+      if ("update" in known) return await known.digest();
       const digest = known.digest === undefined ? undefined : digestFrom(known.digest);
       if (digest !== undefined) return digest;
       const resumed = known.hashState === undefined ? undefined : await resumeHasher(algorithm, known.hashState);
@@ -350,7 +358,7 @@ function checkLength(range: Chunk["range"], bytes: number): void {
   );
 }
 
-function isResumable(hasher: Hasher): hasher is Hasher & { save(): string } {
+function isResumable(hasher: StreamHasher): hasher is ResumableHasher {
   return "save" in hasher;
 }
 
