@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -46,6 +46,18 @@ describe("writing a body", () => {
       await its.close();
       expect(readFileSync(path.join(folder, name), "latin1")).toBe(`${name}${name.toUpperCase()}`);
     }
+  });
+
+  it("does not gather many small chunks, which take more memory than their bytes", async () => {
+    const [name, budget] = [path.join(folder, "a"), new MemoryBudget(MIB, 20_000)];
+    const file = await open(name, "w");
+    async function* small(): AsyncGenerator<Uint8Array> {
+      for (let i = 0; i < 1025; i++) yield Buffer.from("x");
+      // The last began a batch, so the memory of the one before has been given back.
+      expect(statSync(name).size).toBe(1024);
+    }
+    expect(await writeBody(file.fd, small(), budget)).toBe(1025);
+    await file.close();
   });
 
   it("gives all of its memory back, also when the body breaks off", async () => {

@@ -4,6 +4,9 @@ import { fdatasync, read, writev } from "./files.ts";
 /** Chunks are gathered up to this many bytes, so that the disk sees few, large writes. */
 const BATCH_BYTES = 1024 * 1024;
 
+/** A batch is full with this many chunks too: of one byte each, they take hundreds of times their bytes. */
+const BATCH_CHUNKS = 1024;
+
 /** After this many bytes the disk is asked to begin, so that the final sync finds little left to do. */
 const SYNC_EVERY_BYTES = 128 * 1024 * 1024;
 
@@ -60,7 +63,7 @@ class BatchWriter {
     this.#batch.push(chunk);
     this.#batchBytes += chunk.byteLength;
     this.#grewSinceTick = true;
-    if (this.#batchBytes < BATCH_BYTES) return;
+    if (this.#batchBytes < BATCH_BYTES && this.#batch.length < BATCH_CHUNKS) return;
     await this.#writing;
     this.#flush();
   }
