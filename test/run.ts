@@ -27,9 +27,17 @@ const all = process.argv.includes("--all");
 const strict = process.argv.includes("--require");
 
 /** Those that drive the app and no server; see test/support/app.ts. */
-const EVENT_SUITES = ["content", "listings", "refusals", "operations", "sessions", "layout", "crashes", "signin"].map(
-  (name) => `test/http/${name}.test.ts`,
-);
+const EVENT_SUITES = [
+  "content",
+  "listings",
+  "refusals",
+  "operations",
+  "sessions",
+  "layout",
+  "crashes",
+  "signin",
+  "redirects",
+].map((name) => `test/http/${name}.test.ts`);
 
 const SUITES: readonly Suite[] = [
   vitest("core", "vitest.config.ts", []),

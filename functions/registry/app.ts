@@ -135,7 +135,8 @@ async function serve(parts: Parts, c: Context<{ Bindings: HostBindings }>): Prom
 
   let answer: Answer;
   try {
-    answer = await route(parts, { method, uri, header, body: () => bodyOf(c, host, scope, settings.uploads) }, scope);
+    const body = (): Body => bodyOf(c, host, scope, settings.uploads);
+    answer = await route(parts, { method, uri, header, body, remoteAddress: host.remoteAddress }, scope);
     checkSize(answer, host.limits);
   } catch (error) {
     const rendered = renderError(error, requestId);
@@ -181,9 +182,11 @@ interface Incoming {
   readonly uri: string;
   readonly header: (name: string) => string | undefined;
   readonly body: () => Body;
+  readonly remoteAddress: string | undefined;
 }
 
-async function route(parts: Parts, { method, uri, header, body }: Incoming, scope: Scope): Promise<Answer> {
+async function route(parts: Parts, incoming: Incoming, scope: Scope): Promise<Answer> {
+  const { method, uri, header } = incoming;
   const { settings, registry, authorizer, commits } = parts;
   if (uri.length > limits.urlBytes)
     throw new RegistryError("URI_TOO_LONG", `a path and query have at most ${limits.urlBytes} bytes`);
@@ -212,7 +215,8 @@ async function route(parts: Parts, { method, uri, header, body }: Incoming, scop
     method,
     query: mark < 0 ? NO_QUERY : new URLSearchParams(uri.slice(mark)),
     header,
-    body,
+    body: incoming.body,
+    remoteAddress: incoming.remoteAddress,
     principal: scope.principal,
     signed: isSigned(target),
     registry,

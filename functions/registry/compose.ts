@@ -21,6 +21,7 @@ import { startHealth, type Health } from "../../shared/telemetry/health.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { noMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type HostBindings, type RequestReport } from "./app.ts";
+import { createRedirects } from "./redirects.ts";
 import { createUploadAddresses } from "./upload-addresses.ts";
 
 /** How often closing looks whether all requests have ended. */
@@ -166,6 +167,7 @@ interface Parts {
 
 function appParts(config: Config, { registry, authenticator, health, metrics, logger, requestEnded }: Parts): AppParts {
   const { http, storage, catalog, tags, log } = config;
+  const redirects = createRedirects(storage.redirect);
   return {
     registry,
     authenticator,
@@ -175,6 +177,7 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
       prefix: http.prefix,
       ...(http.baseUrl === undefined ? {} : { baseUrl: http.baseUrl }),
       ...(http.uploads === undefined ? {} : { uploads: createUploadAddresses(http.uploads, () => new Date()) }),
+      ...(redirects === undefined ? {} : { redirects }),
       headers: http.headers,
       deleteEnabled: storage.deleteEnabled,
       readOnly: storage.readOnly,

@@ -6,6 +6,7 @@ import { limits } from "../../shared/oci/limits.ts";
 import type { Registry } from "../../shared/registry/registry.ts";
 import type { OngoingCommits } from "../../shared/registry/ongoing-commits.ts";
 import type { Body } from "../../shared/registry/upload-store.ts";
+import type { Redirects } from "./redirects.ts";
 import type { UploadAddresses } from "./upload-addresses.ts";
 
 /** Settings of the HTTP API. */
@@ -16,6 +17,8 @@ export interface ApiSettings {
   readonly baseUrl?: string;
   /** Signed addresses for uploads; without it none is given and none is accepted. */
   readonly uploads?: UploadAddresses;
+  /** Who gets blobs from the store itself, if that can be; without it nobody does. */
+  readonly redirects?: Redirects;
   /** Headers that every answer carries. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
   readonly deleteEnabled: boolean;
@@ -30,6 +33,8 @@ export interface ApiRequest {
   readonly query: URLSearchParams;
   header(name: string): string | undefined;
   body(): Body;
+  /** Of the host's peer, where it has one. */
+  readonly remoteAddress: string | undefined;
   readonly principal: Principal;
   /** It came to a signed address, which says who the principal is. */
   readonly signed: boolean;

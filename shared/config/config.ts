@@ -37,7 +37,7 @@ export interface StorageConfig {
     | { readonly kind: "inmemory" };
   readonly deleteEnabled: boolean;
   readonly readOnly: boolean;
-  readonly redirectDisabled: boolean;
+  readonly redirect: RedirectConfig;
   /** How many tag links are read at a time when a manifest is deleted; at least 1. */
   readonly tagConcurrency: number;
   readonly uploadPurging: {
@@ -48,6 +48,29 @@ export interface StorageConfig {
     readonly intervalMs: number;
     readonly dryRun: boolean;
   };
+}
+
+/** Whether a client that downloads a blob is sent to the store, where that has an address of its own. */
+export interface RedirectConfig {
+  readonly disabled: boolean;
+  /** HEAD of a blob as well. */
+  readonly head: boolean;
+  /** Who is not sent there. */
+  readonly except: {
+    readonly networks: readonly Network[];
+    /** Each the source of a regular expression known to compile with the flags `iu`, and not anchored. */
+    readonly clients: readonly string[];
+  };
+  /** Proxies whose word is taken for the address of the client. */
+  readonly trustedProxies: readonly Network[];
+}
+
+/** Addresses that begin with the same bits, as node:net has it in `BlockList`. */
+export interface Network {
+  readonly address: string;
+  /** From 0 to the bits of an address. */
+  readonly prefix: number;
+  readonly family: "ipv4" | "ipv6";
 }
 
 export type AuthConfig =

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { StorageConfig } from "./config.ts";
+import { readRedirect, redirect } from "./redirect.ts";
 import type { Report } from "./report.ts";
 import { readS3, s3 } from "./s3.ts";
 import {
@@ -55,7 +56,7 @@ export const storage = map(
     ...drivers,
     delete: section({ enabled: setting(flag()) }),
     maintenance: section({ uploadpurging: uploadPurging, readonly: readOnly }),
-    redirect: section({ disable: setting(flag()) }),
+    redirect,
     tag: section({ concurrencylimit: setting(count(0)) }),
     cache: noEffect(
       section({
@@ -90,15 +91,13 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
     report.problem(["storage"], "expected a driver, filesystem, s3 or inmemory, got none");
   }
   const driver = readDriver(input, withFile, report);
-  if (input?.redirect && driver.kind !== "s3") {
-    report.noEffect(["storage", "redirect"], "this storage has no address of its own to send a client to");
-  }
+  const noRedirects = driver.kind === "s3" ? undefined : "this storage has no address of its own to send a client to";
   const purging = input?.maintenance?.uploadpurging;
   return {
     driver,
     deleteEnabled: input?.delete?.enabled ?? false,
     readOnly: input?.maintenance?.readonly?.enabled ?? false,
-    redirectDisabled: input?.redirect?.disable ?? false,
+    redirect: readRedirect(input?.redirect, noRedirects, report),
     tagConcurrency: input?.tag?.concurrencylimit || defaultTagConcurrency,
     uploadPurging: {
       enabled: purging?.enabled ?? true,

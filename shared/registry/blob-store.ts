@@ -22,10 +22,23 @@ export class BlobStore {
 
   /** Size and age of a blob of this repository, or undefined. */
   async head(digest: Digest): Promise<ObjectInfo | undefined> {
-    const bytes = layout.blob(digest);
-    const [stored, info] = await Promise.all([this.#resolve(digest), this.#driver.head(bytes)]);
-    if (stored === undefined) return undefined;
-    return stored === digest && info !== undefined ? info : await this.#driver.head(layout.blob(stored));
+    return (await this.#find(digest))?.info;
+  }
+
+  /** Whether clients can be sent to the store for a blob. */
+  get canPresign(): boolean {
+    return this.#driver.presigner !== undefined;
+  }
+
+  /**
+   * A URL at which the store itself answers to this method with a blob of this repository, or undefined. Anybody can use it
+   * for a while, so it is made only where the blob is there. Throws where `canPresign` is false.
+   */
+  async presign(digest: Digest, method: "GET" | "HEAD"): Promise<string | undefined> {
+    const { presigner } = this.#driver;
+    if (presigner === undefined) throw new Error(`${this.#driver.name}: the store signs no URLs`);
+    const found = await this.#find(digest);
+    return found === undefined ? undefined : await presigner.presign(layout.blob(found.stored), method);
   }
 
   /** The bytes of a blob of this repository, or a range of them, or undefined. */
@@ -71,6 +84,15 @@ export class BlobStore {
     if ((await this.#driver.head(key)) === undefined) return false;
     await this.#driver.delete(key);
     return true;
+  }
+
+  /** The bytes of a blob of this repository: under which digest they lie, and their size and age. */
+  async #find(digest: Digest): Promise<{ stored: Digest; info: ObjectInfo } | undefined> {
+    const bytes = layout.blob(digest);
+    const [stored, first] = await Promise.all([this.#resolve(digest), this.#driver.head(bytes)]);
+    if (stored === undefined) return undefined;
+    const info = stored === digest && first !== undefined ? first : await this.#driver.head(layout.blob(stored));
+    return info === undefined ? undefined : { stored, info };
   }
 
   /**

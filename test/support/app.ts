@@ -40,6 +40,8 @@ export interface SendOptions {
   readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
   /** What the host it comes through can carry. */
   readonly limits?: HostBindings["limits"];
+  /** Where it comes from. */
+  readonly remoteAddress?: string;
 }
 
 /** Sends one request. `path` is taken as it is, with whatever escapes it has. */
@@ -87,8 +89,13 @@ export function createTestApp(
   });
   const send: Send = async (method, path, options = {}) => {
     if (throughEvents) return await sendEvent(app, method, path, options);
-    const { limits } = options;
-    const host: HostBindings = { url: path, ...bodyBindings(options), ...(limits === undefined ? {} : { limits }) };
+    const { limits, remoteAddress } = options;
+    const host: HostBindings = {
+      url: path,
+      remoteAddress,
+      ...bodyBindings(options),
+      ...(limits === undefined ? {} : { limits }),
+    };
     return await read(await app.fetch(new Request("http://registry.test/", { method }), host));
   };
   return { send, registry, reports, faults };
@@ -98,7 +105,8 @@ export function createTestApp(
 export const throughEvents = process.env["LADING_TEST_HOST"] === "event";
 
 /** The request as the event that API Gateway would make of it, and the result as the client would get it. */
-async function sendEvent(app: App, method: string, path: string, { headers = {}, body }: SendOptions): Promise<Reply> {
+async function sendEvent(app: App, method: string, path: string, options: SendOptions): Promise<Reply> {
+  const { headers = {}, body, remoteAddress = "192.0.2.1" } = options;
   const [rawPath = "", ...query] = path.split("?");
   const bytes =
     body === undefined || typeof body === "string"
@@ -113,7 +121,7 @@ async function sendEvent(app: App, method: string, path: string, { headers = {},
       ...(bytes.byteLength > 0 ? { "content-length": String(bytes.byteLength) } : {}),
       ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
     },
-    requestContext: { http: { method, sourceIp: "192.0.2.1", protocol: "HTTP/1.1" } },
+    requestContext: { http: { method, sourceIp: remoteAddress, protocol: "HTTP/1.1" } },
     ...(bytes.byteLength > 0 ? { body: bytes.toString("base64") } : {}),
     isBase64Encoded: bytes.byteLength > 0,
   };

@@ -59,6 +59,7 @@ export function withFaults(
       publish: async (draft, key) => await run("publish", key, async () => await drafts.publish(draft, key)),
       keysOf: (draft) => drafts.keysOf(draft),
     },
+    ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
   };
 }
 

@@ -15,7 +15,10 @@ interface BlobTarget {
 
 const OCTETS = "application/octet-stream";
 
-/** GET and HEAD of a blob, whole or in ranges (end-2). */
+/**
+ * GET and HEAD of a blob, whole or in ranges (end-2). Where the client is to get it from the store, it is told so once the
+ * blob is known to be here; it asks there with the headers that it sent, so ranges are the store's affair.
+ */
 export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget): Promise<Answer> {
   const { blobs } = request.registry.repository(name);
   const etag = `"${digest}"`;
@@ -28,6 +31,12 @@ export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget)
   const range = request.method === "HEAD" || !rangeApplies(request, etag) ? undefined : request.header("range");
   const precondition = checkPreconditions(request.header("if-match"), request.header("if-none-match"), etag);
 
+  if (precondition === "proceed" && isRedirected(request, blobs)) {
+    const method = request.method === "HEAD" ? "HEAD" : "GET";
+    const url = (await blobs.presign(digest, method)) ?? unknown(digest);
+    // The URL lets in whoever has it, and not for long: nobody else shall be given it.
+    return empty(307, { Location: url, "Docker-Content-Digest": digest, "Cache-Control": "no-store" });
+  }
   if (request.method === "GET" && range === undefined && precondition === "proceed") {
     const blob = (await blobs.get(digest)) ?? unknown(digest);
     return {
@@ -66,6 +75,13 @@ export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget)
 export async function deleteBlob(request: ApiRequest, { name, digest }: BlobTarget): Promise<Answer> {
   if (!(await request.registry.repository(name).blobs.unlink(digest))) unknown(digest);
   return empty(202, { "Docker-Content-Digest": digest });
+}
+
+/** The store has an ETag of its own, and would answer 412 to If-Match with ours. */
+function isRedirected(request: ApiRequest, blobs: BlobStore): boolean {
+  const { redirects } = request.settings;
+  if (redirects === undefined || !blobs.canPresign || request.header("if-match") !== undefined) return false;
+  return (request.method === "GET" || redirects.head) && redirects.includes(request);
 }
 
 /** If-Range: the range is meant for these bytes only. */

@@ -12,7 +12,6 @@ honours([
   ["storage", { inmemory: {}, maintenance: { readonly: { enabled: true } } }, (c) => c.storage.readOnly, true],
   ["storage", { inmemory: {}, maintenance: { readonly: true } }, (c) => c.storage.readOnly, true],
   ["storage", { inmemory: {}, maintenance: { readonly: false } }, (c) => c.storage.readOnly, false],
-  ["storage", { inmemory: {}, redirect: { disable: true } }, (c) => c.storage.redirectDisabled, true],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
   [
