@@ -4,10 +4,8 @@ import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { codeOf, faultOf, type S3Bucket, type StoredPart, type Upload } from "./bucket.ts";
 import { PartReader, type Part } from "./part-reader.ts";
+import { LEAST_PART, MOST_PARTS, partSizes, type PartSizes } from "./part-sizes.ts";
 
-/** S3's own: a part that others follow has at least this many bytes, and an object at most this many parts. */
-const LEAST_PART = 5 * 1024 * 1024;
-const MOST_PARTS = 10_000;
 /** One request copies at most this many bytes. */
 const MOST_COPIED = 5 * 1024 ** 3;
 
@@ -51,9 +49,9 @@ export class S3Drafts implements DraftStore {
     checkKey(key);
     const reader = new PartReader(body, this.#budget);
     try {
-      await this.#store(key, reader, this.#partBytes(length), NOTHING_INLINE, async () => {
+      await this.#store(key, reader, this.#partSizes(length), NOTHING_INLINE, async () => {
         if (!(await reader.isAtEnd()))
-          throw new Error(`the body is longer than ${MOST_PARTS} parts of what it announced`);
+          throw new Error(`the body is longer than what ${MOST_PARTS} parts hold, since its length was not announced`);
         await verify();
       });
     } finally {
@@ -74,11 +72,11 @@ export class S3Drafts implements DraftStore {
     const added: Segment[] = [];
     let inline: Uint8Array | undefined;
     try {
-      const partBytes = this.#partBytes(length === undefined ? undefined : length + tailBytes);
+      const sizes = this.#partSizes(length === undefined ? undefined : length + tailBytes);
       // A body of unknown length ends one object where S3's parts do, and goes on in another.
       do {
         const key = `${prefix}${randomUUID()}`;
-        const stored = await this.#store(key, reader, partBytes, INLINE_BYTES, () => undefined);
+        const stored = await this.#store(key, reader, sizes, INLINE_BYTES, () => undefined);
         if (stored.inline !== undefined) inline = stored.inline;
         else if (stored.size > 0) added.push({ key, size: stored.size });
       } while (!(await reader.isAtEnd()));
@@ -132,10 +130,8 @@ export class S3Drafts implements DraftStore {
     return [...segments, ...(typeof tail === "object" ? [tail] : [])].map(({ key }) => key);
   }
 
-  /** Uniform, and large enough that the length that was announced fits into 10,000 of them. */
-  #partBytes(length: number | undefined): number {
-    const needed = Math.ceil((length ?? 0) / MOST_PARTS);
-    return Math.max(this.#bucket.settings.partBytes, needed);
+  #partSizes(length: number | undefined): PartSizes {
+    return partSizes(this.#bucket.settings.partBytes, length);
   }
 
   /** A tail and the body after it, and how much of it was the body. */
@@ -174,11 +170,11 @@ export class S3Drafts implements DraftStore {
   async #store(
     key: string,
     reader: PartReader,
-    partBytes: number,
+    sizes: PartSizes,
     inlineBytes: number,
     verify: WriteOptions["verify"],
   ): Promise<{ size: number; inline?: Uint8Array }> {
-    const first = await reader.read(partBytes);
+    const first = await reader.read(sizes(1));
     let whole: boolean;
     try {
       whole = first === undefined || (await reader.isAtEnd());
@@ -186,7 +182,7 @@ export class S3Drafts implements DraftStore {
       first?.release();
       throw error;
     }
-    if (!whole && first !== undefined) return { size: await this.#storeParts(key, first, reader, partBytes, verify) };
+    if (!whole && first !== undefined) return { size: await this.#storeParts(key, first, reader, sizes, verify) };
     try {
       const bytes = first?.bytes ?? new Uint8Array();
       await verify();
@@ -202,7 +198,7 @@ export class S3Drafts implements DraftStore {
     key: string,
     first: Part,
     reader: PartReader,
-    partBytes: number,
+    sizes: PartSizes,
     verify: WriteOptions["verify"],
   ): Promise<number> {
     const sender = new PartSender(this.#bucket, key);
@@ -211,7 +207,7 @@ export class S3Drafts implements DraftStore {
       for (let part: Part | undefined = first; part !== undefined;) {
         size += part.bytes.byteLength;
         await sender.send(part);
-        part = sender.count < MOST_PARTS ? await reader.read(partBytes) : undefined;
+        part = sender.count < MOST_PARTS ? await reader.read(sizes(sender.count + 1)) : undefined;
       }
       await verify();
       await sender.complete(size);
