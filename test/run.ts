@@ -39,6 +39,13 @@ const EVENT_SUITES = [
   "redirects",
 ].map((name) => `test/http/${name}.test.ts`);
 
+/** Those that take their stores from test/support/stores.ts, and are not about one of them. */
+const STORE_SUITES = [
+  ...["content", "listings", "refusals", "sessions", "crashes"].map((name) => `test/http/${name}.test.ts`),
+  "test/conformance/spec.test.ts",
+  "test/property/ordered-names.test.ts",
+];
+
 const SUITES: readonly Suite[] = [
   vitest("core", "vitest.config.ts", []),
   {
@@ -49,6 +56,21 @@ const SUITES: readonly Suite[] = [
   {
     ...vitest("core through Lambda events", "vitest.config.ts", EVENT_SUITES),
     env: { LADING_TEST_HOST: "event" },
+  },
+  {
+    ...vitest("core on versitygw", "vitest.config.ts", STORE_SUITES),
+    needs: ["versitygw"],
+    env: { LADING_TEST_STORES: "versitygw" },
+  },
+  {
+    ...vitest("core on Ceph RGW", "vitest.config.ts", STORE_SUITES),
+    needs: ["radosgw"],
+    env: { LADING_TEST_STORES: "radosgw" },
+  },
+  {
+    ...vitest("core on versitygw through Lambda events", "vitest.config.ts", STORE_SUITES),
+    needs: ["versitygw"],
+    env: { LADING_TEST_STORES: "versitygw", LADING_TEST_HOST: "event" },
   },
   { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: PROGRAMS },
   {

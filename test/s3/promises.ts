@@ -128,25 +128,35 @@ const CONDITIONS: Promises = {
   },
 };
 
+/** From here on each PUT is signed as if it had other bytes. */
+function claimWrongSha256({ client }: Asked): void {
+  client.middlewareStack.add(
+    (next) => async (call) => {
+      const request = call.request as { headers: Record<string, string>; method: string };
+      const wrong = Buffer.from(WRONG_SHA256, "base64").toString("hex");
+      if (request.method === "PUT") request.headers["x-amz-content-sha256"] = wrong;
+      return await next(call);
+    },
+    { step: "build", priority: "low" },
+  );
+}
+
 const CHECKSUMS: Promises = {
   "PUT, wrong Content-MD5": async (s) => {
     const ContentMD5 = createHash("md5").update("something else").digest("base64");
     return await written(s, putting(s, { Key: "k", ContentMD5 }));
   },
   "PUT, wrong x-amz-content-sha256": async (s) => {
-    s.client.middlewareStack.add(
-      (next) => async (call) => {
-        const request = call.request as { headers: Record<string, string>; method: string };
-        const wrong = Buffer.from(WRONG_SHA256, "base64").toString("hex");
-        if (request.method === "PUT") request.headers["x-amz-content-sha256"] = wrong;
-        return await next(call);
-      },
-      { step: "build", priority: "low" },
-    );
+    claimWrongSha256(s);
     return await written(s, putting(s, { Key: "k" }));
   },
   "PUT, wrong x-amz-checksum-sha256": async (s) =>
     await written(s, putting(s, { Key: "k", ChecksumSHA256: WRONG_SHA256 })),
+  "UploadPart, wrong x-amz-content-sha256": async (s) => {
+    const upload = await ask.begin(s, "k");
+    claimWrongSha256(s);
+    return await outcome(ask.part(s, upload));
+  },
   "UploadPart, wrong x-amz-checksum-sha256": async (s) => {
     const upload = await ask.begin(s, "k");
     return await outcome(ask.part(s, upload, { ChecksumSHA256: WRONG_SHA256 }));
@@ -290,6 +300,11 @@ const LISTING: Promises = {
           .sort()
           .join(),
     );
+  },
+  "MaxKeys 1000 of 1,001 prefixes of 2 keys each": async (s) => {
+    for (const each of ["1", "2"]) await putAll(s, ...range(1001).map((i) => `${i}/${each}`));
+    const { KeyCount = 0, IsTruncated } = await list(s, { Delimiter: "/", MaxKeys: 1000 });
+    return `${KeyCount === 1000 ? "1000" : "fewer"}${IsTruncated === true ? ", truncated" : ""}`;
   },
   "an empty prefix of deleted keys is not listed": async (s) => {
     await putAll(s, "a/b/1", "a/b/2", "c");

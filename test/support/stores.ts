@@ -55,8 +55,37 @@ export const STORES_ON_DISK: readonly (readonly [name: string, make: StoreFactor
   ["filesystem", async () => await filesystemStore(temporaryFolder)],
 ];
 
-/** Each driver by its name, where what is tested is not the driver. */
-export const STORES: readonly (readonly [name: string, make: StoreFactory])[] = [
-  ["memory", memoryStore],
-  ["filesystem", async () => await filesystemStore(fastTemporaryFolder)],
+/** What the suites count on that not every store does. */
+export interface Abilities {
+  /** A page of a listing has as many entries as were asked for, if there are so many. */
+  readonly fullPages: boolean;
+}
+
+type NamedStore = readonly [name: string, make: StoreFactory, abilities: Abilities];
+
+const LOCAL_STORES: readonly NamedStore[] = [
+  ["memory", memoryStore, { fullPages: true }],
+  ["filesystem", async () => await filesystemStore(fastTemporaryFolder), { fullPages: true }],
 ];
+
+/** The S3 driver on real servers. It is loaded when one is made: the SDK takes its time. */
+const S3_STORES: readonly NamedStore[] = [
+  ["versitygw", async () => await (await import("./s3-stores.ts")).versitygwStore()(), { fullPages: true }],
+  ["radosgw", async () => await (await import("./s3-stores.ts")).rgwStore()(), { fullPages: false }],
+];
+
+/**
+ * Each driver by its name, where what is tested is not the driver: those that need no server, or those that
+ * `LADING_TEST_STORES` names.
+ */
+export const STORES: readonly NamedStore[] = chosen(process.env["LADING_TEST_STORES"]);
+
+function chosen(names: string | undefined): readonly NamedStore[] {
+  if (names === undefined) return LOCAL_STORES;
+  const known = new Map([...LOCAL_STORES, ...S3_STORES].map((store) => [store[0], store]));
+  return names.split(",").map((name) => {
+    const store = known.get(name);
+    if (store === undefined) throw new Error(`LADING_TEST_STORES: ${name} is none of ${[...known.keys()].join(", ")}`);
+    return store;
+  });
+}
