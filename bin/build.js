@@ -41,8 +41,8 @@ const functionBuild = async (entryPoints, outdir, extension = ".js") =>
     outExtension: { ".js": extension },
     minify: true,
     target: "node24",
-    // Packages in CommonJS ask for Node's own modules with require.
-    banner: { js: `import{createRequire as r}from"node:module";const require=r(import.meta.url);` },
+    // Packages in CommonJS ask for Node's own modules with require. The names are longer than any of the minifier's.
+    banner: { js: `import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);` },
   });
 
 const built = await Promise.all([

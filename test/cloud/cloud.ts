@@ -1,15 +1,17 @@
 /** Everything that AWS would run, on this machine: the functions as they are bundled, behind what would stand before them. */
+import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
-import path from "node:path";
+import { bucketSection, type Bucket } from "../support/lading.ts";
 import { startDaemon } from "../support/process.ts";
 import { nodeTool } from "../support/tools.ts";
 import { startApiGateway, type ApiGateway } from "./api-gateway.ts";
 import { createEventFunction, type EventFunction } from "./event-function.ts";
+import { HOSTNAMES, knowNames, withName } from "./names.ts";
 import { startWebGateway } from "./web-gateway.ts";
 
 export interface CloudOptions {
-  /** What both functions keep their images in; a bucket once there is a driver for one. */
-  readonly folder: string;
+  /** What both functions keep everything in. Its server must be on 127.0.0.1. */
+  readonly bucket: Bucket;
   /** `REGISTRY_*` for both functions. */
   readonly env?: Readonly<Record<string, string>>;
   /** Processes of the event function. Default 10, as new accounts have. */
@@ -30,9 +32,6 @@ export interface Cloud {
   close(): Promise<void>;
 }
 
-/** Where the two are found. Whoever wants to use the names has to see to it that they mean 127.0.0.1. */
-export const HOSTNAMES = { api: "registry.lading.localhost", uploads: "uploads.lading.localhost" } as const;
-
 /** The Node that Lambda would run, or the one that runs, and why. */
 export function lambdaNode(): { readonly node: string; readonly notice?: string } {
   try {
@@ -42,22 +41,22 @@ export function lambdaNode(): { readonly node: string; readonly notice?: string 
   }
 }
 
-/** Starts it from dist/functions, which must be built. */
+/** Starts it from dist/functions, which must be built. Throws with a sentence where the names cannot be made known. */
 export async function startCloud({
-  folder,
+  bucket: { access, name },
   env = {},
   concurrency = 10,
   ports = { api: 0, uploads: 0 },
 }: CloudOptions): Promise<Cloud> {
+  await knowNames();
   const { node } = lambdaNode();
+  const endpoint = withName(access.endpoint, HOSTNAMES.store);
   const both = {
-    REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: path.resolve(folder),
+    ...variables("REGISTRY_STORAGE_S3", bucketSection({ access: { ...access, endpoint }, name })),
     REGISTRY_STORAGE_DELETE_ENABLED: "true",
+    REGISTRY_HTTP_SECRET: randomBytes(32).toString("hex"),
     ...env,
   };
-  const events = createEventFunction({ node, bundle: "dist/functions/registry/index.mjs", env: both, concurrency });
-  const gateway = await startApiGateway(events.invoke, { hostname: HOSTNAMES.api, port: ports.api });
-
   const backend = await freePort();
   const uploadFunction = await startDaemon([node, "dist/functions/uploads/index.js"], {
     env: { ...both, AWS_LAMBDA_HTTP_ENDPOINT: `127.0.0.1:${backend}` },
@@ -68,9 +67,17 @@ export async function startCloud({
       ),
   });
   const web = await startWebGateway(backend, { hostname: HOSTNAMES.uploads, port: ports.uploads });
+  const uploads = `${HOSTNAMES.uploads}:${web.port}`;
+  const events = createEventFunction({
+    node,
+    bundle: "dist/functions/registry/index.mjs",
+    env: { REGISTRY_HTTP_UPLOADS_HOST: `http://${uploads}`, ...both },
+    concurrency,
+  });
+  const gateway = await startApiGateway(events.invoke, { hostname: HOSTNAMES.api, port: ports.api });
   return {
     api: `${HOSTNAMES.api}:${gateway.port}`,
-    uploads: `${HOSTNAMES.uploads}:${web.port}`,
+    uploads,
     gateway,
     events,
     uploadLines: uploadFunction.lines,
@@ -81,6 +88,13 @@ export async function startCloud({
       await uploadFunction.stop();
     },
   };
+}
+
+/** A section of the configuration as the variables that set its keys. */
+function variables(section: string, keys: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(keys).map(([key, value]) => [`${section}_${key.toUpperCase()}`, String(value)]),
+  );
 }
 
 /** Lambda tells a function its port in a variable, so it cannot choose one itself. */

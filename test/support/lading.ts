@@ -17,7 +17,13 @@ export interface LadingOptions {
   /** The root of the storage. */
   readonly root?: string;
   /** A bucket instead of a driver; `root` is below it. */
-  readonly bucket?: { readonly access: S3Access; readonly name: string };
+  readonly bucket?: Bucket;
+}
+
+/** A bucket of a test server. */
+export interface Bucket {
+  readonly access: S3Access;
+  readonly name: string;
 }
 
 /** One line of the access log. */
@@ -123,8 +129,8 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
   };
 }
 
-/** `storage.s3` for a bucket of a test server; registries of the distribution read the same. */
-export function bucketSection({ access, name }: NonNullable<LadingOptions["bucket"]>): Record<string, unknown> {
+/** `storage.s3` for a bucket; registries of the distribution read the same. */
+export function bucketSection({ access, name }: Bucket): Record<string, unknown> {
   const { endpoint, region, accessKeyId, secretAccessKey } = access;
   return {
     bucket: name,

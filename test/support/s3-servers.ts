@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { CreateBucketCommand, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
+import { BucketAlreadyOwnedByYou, CreateBucketCommand, S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { startDaemon, type Daemon } from "./process.ts";
 import { temporaryFolder } from "./temp.ts";
 import { tool, type S3_SERVERS } from "./tools.ts";
@@ -23,6 +23,7 @@ export interface S3Server extends S3Access {
   readonly folder: string;
   /** All that it printed so far. */
   readonly lines: readonly string[];
+  /** Makes a bucket, unless it is there. */
   createBucket(name: string): Promise<void>;
   /** A new, empty bucket that nobody else has; gives its name. */
   freshBucket(): Promise<string>;
@@ -34,8 +35,8 @@ const REGION = "us-east-1";
 const KEYS = { accessKeyId: "testkey", secretAccessKey: "testsecret" };
 
 /**
- * Runs `"$@"` with the folder `$1` for its data, and removes the folder when it has ended. Asked to end, it asks the
- * program. The first line that it prints is the program's process id.
+ * Runs `"$@"`, and removes the folder `$1`, unless that is empty, when it has ended. Asked to end, it asks the program. The
+ * first line that it prints is the program's process id.
  */
 const WITH_FOLDER = `
 folder=$1; shift
@@ -43,29 +44,30 @@ setpriv --pdeathsig KILL "$@" & pid=$!
 trap 'kill "$pid"' TERM
 echo "$pid"
 wait "$pid"; wait "$pid"; code=$?
-rm -rf "$folder"
+[ -z "$folder" ] || rm -rf "$folder"
 exit "$code"`;
 
 /** The servers of this process that run, for their logs. */
 const running = new Set<S3Server>();
 
-/** versitygw, an S3 server over a folder. */
-export async function startVersitygw(): Promise<S3Server> {
-  const folder = await temporaryFolder();
+/** versitygw, an S3 server over a folder: a new one that is removed with it, or `keepIn`, which stays. */
+export async function startVersitygw({ keepIn, port = 0 }: { keepIn?: string; port?: number } = {}): Promise<S3Server> {
+  const program = tool("versitygw");
+  const folder = keepIn === undefined ? await temporaryFolder() : path.resolve(keepIn);
   const [data, versions] = [path.join(folder, "data"), path.join(folder, "versions")];
-  await Promise.all([mkdir(data), mkdir(versions)]);
+  await Promise.all([data, versions].map(async (each) => await mkdir(each, { recursive: true })));
   const command = [
-    ...[tool("versitygw"), "--port", "127.0.0.1:0", "--region", REGION, "--keep-alive"],
+    ...[program, "--port", `127.0.0.1:${port}`, "--region", REGION, "--keep-alive"],
     ...["--access", KEYS.accessKeyId, "--secret", KEYS.secretAccessKey, "--health", "/health"],
     ...["posix", "--versioning-dir", versions, data],
   ];
   let endpoint = "";
-  const daemon = await startDaemon(["sh", "-c", WITH_FOLDER, "sh", folder, ...command], {
+  const daemon = await startDaemon(["sh", "-c", WITH_FOLDER, "sh", keepIn === undefined ? folder : "", ...command], {
     env: {},
     ready: async ({ lines }) => {
-      const port = listeningPort(Number(lines[0] ?? 0));
-      if (port === undefined) return false;
-      endpoint = `http://127.0.0.1:${port}`;
+      const listening = listeningPort(Number(lines[0] ?? 0));
+      if (listening === undefined) return false;
+      endpoint = `http://127.0.0.1:${listening}`;
       return (await fetch(`${endpoint}/health`)).ok;
     },
   });
@@ -85,7 +87,7 @@ export async function startCephRgw(): Promise<S3Server> {
 }
 
 /** The one versitygw of this process, started when it is first asked for. It ends with the process. */
-export const sharedVersitygw = once(startVersitygw);
+export const sharedVersitygw = once(async () => await startVersitygw());
 
 /** The one Ceph RGW of this process, started when it is first asked for. It ends with the process. */
 export const sharedCephRgw = once(startCephRgw);
@@ -128,6 +130,8 @@ function server(name: string, endpoint: string, folder: string, daemon: Daemon):
     const client = s3Client(access);
     try {
       await client.send(new CreateBucketCommand({ Bucket: bucket }));
+    } catch (error) {
+      if (!(error instanceof BucketAlreadyOwnedByYou)) throw error;
     } finally {
       client.destroy();
     }
