@@ -7,13 +7,7 @@ import { Readable } from "node:stream";
 import * as s3 from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  type FaultKind,
-  type RecordedRequest,
-  type S3Proxy,
-  serialRoundTrips,
-  startS3Proxy,
-} from "../support/s3-proxy.ts";
+import { type FaultKind, type RecordedRequest, type S3Proxy, startS3Proxy } from "../support/s3-proxy.ts";
 import { s3Client, sharedVersitygw } from "../support/s3-servers.ts";
 import { begun, complete, content, get, list, put, putting } from "./asking.ts";
 
@@ -139,35 +133,54 @@ describe("without faults", () => {
   });
 });
 
-describe("round trips", () => {
-  it("are the longest chain of requests that waited for each other", async () => {
-    const held = deferred();
-    const fault = proxy.inject({ key: "slow", kind: "slow", until: held.promise });
-    const requests = await proxy.during(async () => {
-      const slow = put(through, "slow");
-      await fault.reached;
-      await put(through, "a");
-      await Promise.all([put(through, "b"), put(through, "c"), put(through, "d")]);
-      held.resolve();
-      await slow;
-      await put(through, "e");
+describe("rounds", () => {
+  it("hold what was asked without waiting for an answer of the same round", async () => {
+    const rounds = await proxy.inRounds(async () => {
+      const chain = async (...keys: readonly string[]): Promise<void> => {
+        for (const key of keys) await put(through, key);
+      };
+      await Promise.all([chain("a", "b", "c"), chain("d", "e"), chain("f")]);
+      await chain("g");
     });
-    expect(requests).toHaveLength(6);
-    // a, one of the three that ran side by side, e; the slow one stands beside the first two
-    const three = requests.filter(({ key }) => ["b", "c", "d"].includes(key ?? ""));
-    const beside = serialRoundTrips(three);
-    expect(serialRoundTrips(requests)).toBe(2 + beside);
-    expect(beside).toBeLessThanOrEqual(3);
+    expect(rounds.map((round) => round.map(({ key = "" }) => key).sort())).toEqual([
+      ["a", "d", "f"],
+      ["b", "e"],
+      ["c"],
+      ["g"],
+    ]);
   });
 
-  it("of requests that overlap, or touch, or follow", () => {
-    const chain = (...spans: readonly (readonly [number, number | undefined])[]): number =>
-      serialRoundTrips(spans.map(([start, end]) => ({ start, end }) as RecordedRequest));
-    expect(chain()).toBe(0);
-    expect(chain([0, 10], [1, 2], [3, 4])).toBe(2);
-    expect(chain([0, 2], [2, 4], [3, 5])).toBe(2);
-    expect(chain([5, 6], [1, 2], [3, 4])).toBe(3);
-    expect(chain([0, 1], [2, undefined])).toBe(2);
+  it("wait for a server that takes long, and count requests that nobody waits for", async () => {
+    const held = deferred();
+    const fault = proxy.inject({ key: "slow", kind: "slow", until: held.promise });
+    let forgotten: Promise<unknown> | undefined;
+    const rounds = await proxy.inRounds(async () => {
+      const slow = put(through, "slow");
+      const quick = put(through, "quick");
+      await fault.reached;
+      // The quick one is held for the slow one: if it was not, what comes next would not be in a round after both.
+      held.resolve();
+      await Promise.race([slow, quick]);
+      forgotten = put(through, "next");
+      await Promise.all([slow, quick]);
+    });
+    await forgotten;
+    expect(rounds.map((round) => round.map(({ key = "" }) => key).sort())).toEqual([["quick", "slow"], ["next"]]);
+  });
+
+  it("are none without requests, and are over when the work is", async () => {
+    expect(await proxy.inRounds(async () => await Promise.resolve())).toEqual([]);
+    await put(through, "k");
+    expect(told(proxy.requests)).toEqual(["PutObject k 200"]);
+  });
+
+  it("go on after a request whose server is gone", async () => {
+    const nowhere = await startS3Proxy({ ...(await sharedVersitygw()), endpoint: "http://127.0.0.1:1" });
+    const client = s3Client(nowhere, { maxAttempts: 2 });
+    const rounds = await nowhere.inRounds(async () => await content({ client, bucket }, "k").catch(() => undefined));
+    expect(rounds.flat()).toHaveLength(2);
+    client.destroy();
+    await nowhere.close();
   });
 });
 

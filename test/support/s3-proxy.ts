@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { operationOf, type S3Operation } from "./s3-operation.ts";
+import { Rounds } from "./s3-rounds.ts";
 import type { S3Access } from "./s3-servers.ts";
 
 /** One request. It is in the list from its start; what is not known yet is undefined. */
@@ -58,24 +59,16 @@ export interface S3Proxy extends S3Access {
   readonly requests: readonly RecordedRequest[];
   /** Those that began while `work` ran. */
   during(work: () => Promise<unknown>): Promise<RecordedRequest[]>;
+  /** The same in rounds: as many as there were serial round trips. See `Rounds`; one at a time. */
+  inRounds(work: () => Promise<unknown>, silenceMs?: number): Promise<RecordedRequest[][]>;
   inject(rule: FaultRule): Fault;
   /** No faults from now on. Requests that wait go on waiting. */
   heal(): void;
   close(): Promise<void>;
 }
 
-/** The number of requests that had to wait for each other: the longest chain in which none began before the last ended. */
-export function serialRoundTrips(requests: readonly RecordedRequest[]): number {
-  let count = 0;
-  let last = -Infinity;
-  const byEnd = requests.map(({ start, end = Infinity }) => ({ start, end })).sort((a, b) => a.end - b.end);
-  for (const { start, end } of byEnd) {
-    if (start < last) continue;
-    count++;
-    last = end;
-  }
-  return count;
-}
+/** What a process on a busy machine needs to go from one request to the next, and more. */
+const SILENCE_MS = 60;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Draft = Mutable<Omit<RecordedRequest, "bytes">> & { readonly bytes: Mutable<RecordedRequest["bytes"]> };
@@ -90,6 +83,7 @@ interface Rule extends FaultRule {
 export async function startS3Proxy(server: S3Access): Promise<S3Proxy> {
   const requests: Draft[] = [];
   let rules: Rule[] = [];
+  let rounds: Rounds<RecordedRequest> | undefined;
   const agent = new Agent({ keepAlive: true });
   const target = new URL(server.endpoint);
 
@@ -104,10 +98,14 @@ export async function startS3Proxy(server: S3Access): Promise<S3Proxy> {
     const rule = suffers(rules, record);
     record.fault = rule?.kind;
     const { socket } = request;
+    const entry = rounds?.enter(record);
     // Without its server or its client a request has nowhere to go.
-    void handle(request, response, record, rule)
+    void handle(request, response, record, rule, async () => await entry?.answered())
       .catch(() => socket.destroy())
-      .finally(() => (record.end ??= performance.now()));
+      .finally(() => {
+        record.end ??= performance.now();
+        entry?.gone();
+      });
   };
   listener.on("request", receive);
   // Whether a client that waits may send its body is for the server to say.
@@ -118,6 +116,7 @@ export async function startS3Proxy(server: S3Access): Promise<S3Proxy> {
     response: ServerResponse,
     record: Draft,
     rule: Rule | undefined,
+    mayAnswer: () => Promise<void>,
   ): Promise<void> {
     if (rule?.kind === "before") {
       rule.hit();
@@ -136,6 +135,7 @@ export async function startS3Proxy(server: S3Access): Promise<S3Proxy> {
       await rule.until;
     }
     const answer = await passOn(request, response, record);
+    await mayAnswer();
     if (rule?.kind === "after" || rule?.kind === "internal-error") {
       await drain(answer);
       rule.hit();
@@ -197,6 +197,17 @@ export async function startS3Proxy(server: S3Access): Promise<S3Proxy> {
       const before = requests.length;
       await work();
       return requests.slice(before);
+    },
+    inRounds: async (work, silenceMs = SILENCE_MS) => {
+      const clock = new Rounds<RecordedRequest>(silenceMs);
+      rounds = clock;
+      try {
+        await work();
+        await clock.ended();
+      } finally {
+        rounds = undefined;
+      }
+      return clock.rounds;
     },
     inject: (given) => {
       let reach = (): void => undefined;
