@@ -108,6 +108,16 @@ export function draftContract(name: string, makeStore: StoreFactory): void {
       expect((await driver.head("final/k"))?.size).toBe(2 * MIB);
     });
 
+    it("publishes what is larger than a store copies at once, and came in more than one part", async () => {
+      const [body, end] = [pattern(12 * MIB), pattern(20_000, "end")];
+      const draft = await drafts.append(await drafts.append(drafts.begin("d/"), bodyOf(body)), bodyOf(end));
+      await drafts.publish(draft, "final/k");
+      const stored = await driver.get("final/k");
+      const bytes = stored === undefined ? undefined : await bytesOfBody(stored);
+      expect(bytes?.equals(Buffer.concat([body, end]))).toBe(true);
+      await discardDraft(driver, draft);
+    });
+
     it.each([0, 1, 2, 5])("publishes %i segments as one object and takes nothing else away", async (count) => {
       const neighbour = await write("neighbour");
       let draft = drafts.begin("d/");

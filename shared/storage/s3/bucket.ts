@@ -48,6 +48,8 @@ const ASYNC_HASH_BYTES = 1024 * 1024;
 export interface Upload {
   readonly key: string;
   readonly id: string;
+  /** Its parts come with their SHA-256. Unknown of one that was listed. */
+  readonly withSums?: boolean;
 }
 
 /** A part that is stored. */
@@ -194,22 +196,26 @@ export class S3Bucket {
     });
   }
 
-  async createUpload(key: string): Promise<Upload> {
+  /**
+   * Begins an upload. Its parts come `withSums`, which the store keeps; or not, where they are copied: what a store says of
+   * a copied part is not always what it takes in the list of parts.
+   */
+  async createUpload(key: string, { withSums }: { withSums: boolean }): Promise<Upload> {
     const { UploadId } = await this.#run("CreateMultipartUpload", key, async () => {
       const command = new CreateMultipartUploadCommand({
         ...this.#at(key),
         ...this.#written,
-        ChecksumAlgorithm: "SHA256",
+        ...(withSums ? { ChecksumAlgorithm: "SHA256" } : {}),
       });
       return await this.#client.send(command, deadline(CALL_MS));
     });
     if (UploadId === undefined) throw new Error(`S3 CreateMultipartUpload ${key}: the store gave no upload id`);
-    return { key, id: UploadId };
+    return { key, id: UploadId, withSums };
   }
 
-  /** The store verifies the bytes by their SHA-256. */
-  async putPart({ key, id }: Upload, number: number, bytes: Uint8Array): Promise<StoredPart> {
-    const sum = await sha256Of(bytes);
+  /** The store verifies the bytes by their SHA-256: the part's, or that of the signed request. */
+  async putPart({ key, id, withSums }: Upload, number: number, bytes: Uint8Array): Promise<StoredPart> {
+    const sum = withSums === true ? await sha256Of(bytes) : undefined;
     const command = new UploadPartCommand({
       ...this.#at(key),
       UploadId: id,
@@ -224,7 +230,7 @@ export class S3Bucket {
     return { number, etag: ETag ?? "", sha256: sum };
   }
 
-  /** A part that the store copies from another object. Throws NoSuchKey where that is gone. */
+  /** A part that the store copies from another object, for an upload without sums. Throws NoSuchKey where that is gone. */
   async copyPart({ key, id }: Upload, number: number, source: string, range?: Range): Promise<StoredPart> {
     const { CopyPartResult } = await this.#run("UploadPartCopy", key, async () => {
       const command = new UploadPartCopyCommand({
@@ -236,7 +242,7 @@ export class S3Bucket {
       });
       return await this.#client.send(command, deadline(BULK_MS));
     });
-    return { number, etag: CopyPartResult?.ETag ?? "", sha256: CopyPartResult?.ChecksumSHA256 };
+    return { number, etag: CopyPartResult?.ETag ?? "", sha256: undefined };
   }
 
   /** Makes the parts an object. Done already is done: a retry after a lost answer finds the upload gone. */

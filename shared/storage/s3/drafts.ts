@@ -223,7 +223,7 @@ export class S3Drafts implements DraftStore {
     const { copy } = this.#bucket.settings;
     const most = MOST_PARTS - segments.length - 1;
     const pieceBytes = Math.min(MOST_COPIED, Math.max(copy.partBytes, Math.ceil(size / most)));
-    const upload = await this.#bucket.createUpload(key);
+    const upload = await this.#bucket.createUpload(key, { withSums: false });
     try {
       const pieces = [...segments, ...(typeof tail === "object" ? [tail] : [])].flatMap((s) => piecesOf(s, pieceBytes));
       const parts = await mapLimit(pieces, copy.concurrency, async ({ source, range }, index) => {
@@ -265,7 +265,7 @@ class PartSender {
   /** Takes a part, as soon as fewer than a few are under way. Throws what an earlier one failed with. */
   async send(part: Part): Promise<void> {
     const number = ++this.count;
-    this.#upload ??= this.#bucket.createUpload(this.#key);
+    this.#upload ??= this.#bucket.createUpload(this.#key, { withSums: true });
     const sending = this.#send(part, number, this.#upload).finally(() => this.#inFlight.delete(sending));
     this.#inFlight.add(sending);
     if (this.#inFlight.size >= PARTS_IN_FLIGHT) await Promise.race(this.#inFlight);
@@ -319,7 +319,9 @@ function piecesOf(
   pieceBytes: number,
 ): { source: string; range?: { start: number; end: number } }[] {
   if (size <= pieceBytes) return [{ source: key }];
-  const count = Math.ceil(size / pieceBytes);
+  // Fewer and larger ones, but for those of which one request could not copy more.
+  const most = MOST_COPIED / 2;
+  const count = pieceBytes > most ? Math.ceil(size / most) : Math.floor(size / pieceBytes);
   const bytes = Math.ceil(size / count);
   return Array.from({ length: count }, (_, i) => ({
     source: key,
