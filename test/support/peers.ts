@@ -1,4 +1,4 @@
-/** Other registries over a folder, as they come: the ones that Lading's storage has to be exchangeable with. */
+/** Other registries over a folder or a bucket, as they come: the ones that Lading's storage has to be exchangeable with. */
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Api } from "./api.ts";
@@ -19,19 +19,26 @@ export const PEERS: readonly PeerKind[] = [
   { name: "registry 3.1", program: "registry-3", deletesTags: true, repositoryMark: "_manifests" },
 ];
 
+/** `storage.s3` of its configuration. */
+export type S3Parameters = Readonly<Record<string, string | number | boolean>>;
+
 export interface Peer {
+  /** Scheme, host and port. */
+  readonly url: string;
   readonly api: Api;
   readonly lines: readonly string[];
   stop(): Promise<void>;
 }
 
 export interface PeerOptions {
-  /** The root of the storage. */
-  readonly root: string;
+  /** The root of the storage; or, to be on a bucket, the settings of its driver for S3. */
+  readonly root: string | S3Parameters;
   /** For its configuration. */
   readonly folder: string;
   /** Purge uploads that are older than this as soon as it has started. */
   readonly purgeOlderThan?: string;
+  /** Hand out the bytes of blobs itself, where it could redirect. */
+  readonly streams?: boolean;
 }
 
 export async function startPeer({ program }: PeerKind, options: PeerOptions): Promise<Peer> {
@@ -42,8 +49,10 @@ export async function startPeer({ program }: PeerKind, options: PeerOptions): Pr
     ready: ({ lines }) => lines.some((line) => announced.test(line)),
   });
   const host = daemon.lines.map((line) => announced.exec(line)?.[1]).find((found) => found !== undefined) ?? "";
+  const url = `http://${host}`;
   return {
-    api: new Api({ url: `http://${host}` }),
+    url,
+    api: new Api({ url }),
     lines: daemon.lines,
     stop: async () => {
       await daemon.stop("SIGKILL");
@@ -61,13 +70,16 @@ export async function collectGarbage(
   return await runAny([tool(program), "garbage-collect", ...flags, file], { env: { OTEL_TRACES_EXPORTER: "none" } });
 }
 
-async function writeConfig(program: string, { root, folder, purgeOlderThan }: PeerOptions): Promise<string> {
-  const file = path.join(folder, `${program}.yml`);
+async function writeConfig(program: string, options: PeerOptions): Promise<string> {
+  const { root, folder, purgeOlderThan, streams = false } = options;
+  const file = path.join(folder, `${program}${streams ? "-streams" : ""}.yml`);
   const config = {
     version: 0.1,
     log: { level: "info" },
     storage: {
-      filesystem: { rootdirectory: root },
+      ...(typeof root === "string" ? { filesystem: { rootdirectory: root } } : { s3: root }),
+      redirect: { disable: streams },
+      tag: { concurrencylimit: 8 }, // its own default is the number of cores
       delete: { enabled: true },
       maintenance: {
         uploadpurging:

@@ -68,7 +68,7 @@ export interface S3Proxy extends S3Access {
 }
 
 /** What a process on a busy machine needs to go from one request to the next, and more. */
-const SILENCE_MS = 60;
+const SILENCE_MS = 40;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Draft = Mutable<Omit<RecordedRequest, "bytes">> & { readonly bytes: Mutable<RecordedRequest["bytes"]> };
