@@ -1,4 +1,5 @@
 /** The registry as a Lambda function behind API Gateway: a host that is called with events and listens nowhere. */
+import type { Config } from "../../shared/config/config.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import { RegistryError } from "../../shared/oci/error.ts";
 import { createLogger } from "../../shared/telemetry/logger.ts";
@@ -49,7 +50,7 @@ async function start({ env, destination }: LambdaEnvironment): Promise<Compositi
     const { config, notices } = loadFunctionConfig(env);
     const logger = createLogger({ ...config.log, destination });
     for (const notice of notices) logger.warn(notice);
-    return await compose(config, logger);
+    return await compose(behindGateway(config), logger);
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : undefined;
     createLogger({ level: "error", formatter: "json", destination }).error(
@@ -58,6 +59,12 @@ async function start({ env, destination }: LambdaEnvironment): Promise<Compositi
     );
     return undefined;
   }
+}
+
+/** Whether API Gateway keeps the length of an answer without a body nobody knows: a blob's is told by the store. */
+function behindGateway(config: Config): Config {
+  const { storage } = config;
+  return { ...config, storage: { ...storage, redirect: { head: true, ...storage.redirect } } };
 }
 
 function outOfService(): Response {

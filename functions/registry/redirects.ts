@@ -18,7 +18,12 @@ export interface Redirects {
 }
 
 /** As the configuration has it. Undefined: nobody is redirected. */
-export function createRedirects({ disabled, head, except, trustedProxies }: RedirectConfig): Redirects | undefined {
+export function createRedirects({
+  disabled,
+  head = false,
+  except,
+  trustedProxies,
+}: RedirectConfig): Redirects | undefined {
   if (disabled) return undefined;
   const patterns = except.clients.map((source) => new RegExp(source, "iu"));
   const isExcepted = except.networks.length === 0 ? undefined : within(except.networks);

@@ -53,8 +53,8 @@ export interface StorageConfig {
 /** Whether a client that downloads a blob is sent to the store, where that has an address of its own. */
 export interface RedirectConfig {
   readonly disabled: boolean;
-  /** HEAD of a blob as well. */
-  readonly head: boolean;
+  /** HEAD of a blob as well. Absent: where the host cannot tell the length that it has. */
+  readonly head?: boolean;
   /** Who is not sent there. */
   readonly except: {
     readonly networks: readonly Network[];

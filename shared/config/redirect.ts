@@ -29,7 +29,7 @@ export function readRedirect(
   }
   const config = {
     disabled: disable ?? false,
-    head: head ?? false,
+    ...(typeof head === "boolean" ? { head } : {}),
     except: { networks: readNetworks(except?.networks, [...path, "except", "networks"], report), clients },
     trustedProxies: readNetworks(trustedproxies, [...path, "trustedproxies"], report),
   };

@@ -8,7 +8,7 @@ import { file, load, problemsOf, type Env } from "../../support/config.ts";
 const redirectOf = (keys: Record<string, unknown>, env: Env = {}): RedirectConfig =>
   load({ storage: { inmemory: {}, redirect: keys } }, env).config.storage.redirect;
 
-const nobody = { disabled: false, head: false, except: { networks: [], clients: [] }, trustedProxies: [] };
+const nobody = { disabled: false, except: { networks: [], clients: [] }, trustedProxies: [] };
 const ten = { address: "10.0.0.0", prefix: 8, family: "ipv4" };
 
 test.each<[keys: Record<string, unknown>, expected: object]>([
