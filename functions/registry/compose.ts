@@ -14,7 +14,6 @@ import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
-import { AMAZON_S3 } from "../../shared/storage/s3/settings.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { logAccess, type AccessEntry } from "../../shared/telemetry/access-log.ts";
 import { startHealth, type Health } from "../../shared/telemetry/health.ts";
@@ -22,6 +21,7 @@ import type { Logger } from "../../shared/telemetry/logger.ts";
 import { noMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type HostBindings, type RequestReport } from "./app.ts";
 import { createRedirects } from "./redirects.ts";
+import { storePromises } from "./store-promises.ts";
 import { createUploadAddresses } from "./upload-addresses.ts";
 
 /** How often closing looks whether all requests have ended. */
@@ -96,7 +96,8 @@ async function createDriver({ storage }: Config, logger: Logger): Promise<Storag
       const { S3Driver } = await import("../../shared/storage/s3/driver.ts");
       const budget = new MemoryBudget(partMemory(settings.partBytes), limits.memoryWaitMs);
       const onCall = (call: object): void => logger.info("request to the store", { ...call });
-      return new S3Driver(settings, budget, AMAZON_S3, logRequests ? onCall : undefined);
+      const promises = await storePromises(settings, { readOnly: storage.readOnly, logger });
+      return new S3Driver(settings, budget, promises, logRequests ? onCall : undefined);
     }
     case "inmemory":
       return new MemoryDriver();

@@ -1,9 +1,11 @@
 /** The server, with its images where `storage.s3` says. */
+import { createHash } from "node:crypto";
 import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { afterEach, describe, expect, it } from "vitest";
 import { makeManifest, pushMade } from "../dropin/content.ts";
 import { Api } from "../support/api.ts";
-import { s3Client, sharedVersitygw } from "../support/s3-servers.ts";
+import { startS3Proxy } from "../support/s3-proxy.ts";
+import { s3Client, sharedCephRgw, sharedVersitygw, type S3Access } from "../support/s3-servers.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 
 const running: TestServer[] = [];
@@ -12,8 +14,13 @@ afterEach(async () => {
 });
 
 /** A server on a bucket; `more` are keys of `storage.s3`. */
-async function serve(bucket: string, more: Record<string, string> = {}): Promise<TestServer> {
-  const { endpoint, region, accessKeyId, secretAccessKey } = await sharedVersitygw();
+async function serve(
+  bucket: string,
+  more: Record<string, string> = {},
+  access?: S3Access,
+  env: Record<string, string> = {},
+): Promise<TestServer> {
+  const { endpoint, region, accessKeyId, secretAccessKey } = access ?? (await sharedVersitygw());
   const keys = {
     bucket,
     region,
@@ -24,6 +31,7 @@ async function serve(bucket: string, more: Record<string, string> = {}): Promise
   };
   const server = await startTestServer({
     REGISTRY_STORAGE: "s3",
+    ...env,
     ...Object.fromEntries(
       Object.entries(keys).map(([key, text]) => [`REGISTRY_STORAGE_S3_${key.toUpperCase()}`, text]),
     ),
@@ -81,5 +89,55 @@ describe("storage.s3", () => {
       expect((await fetch(`${url}${path}`)).status, path).toBe(500);
     }
     expect(lines.join("\n")).toContain("SignatureDoesNotMatch");
+  });
+
+  describe("on a store with other promises than Amazon's", () => {
+    const digest = `sha256:${createHash("sha256").update("abc").digest("hex")}`;
+
+    /** An upload that compares and swaps its state twice. */
+    async function pushInChunks(url: string): Promise<number[]> {
+      const statuses: number[] = [];
+      let location = `${url}/v2/a/blobs/uploads/`;
+      for (const [method, body] of [
+        ["POST", ""],
+        ["PATCH", "ab"],
+        ["PATCH", "c"],
+        ["PUT", ""],
+      ] as const) {
+        const target = method === "PUT" ? `${location}?digest=${digest}` : location;
+        const reply = await fetch(target, { method, ...(body === "" ? {} : { body }) });
+        statuses.push(reply.status);
+        location = new URL(reply.headers.get("location") ?? "", url).href;
+      }
+      return statuses;
+    }
+
+    it("asks it at start, says what it promises, and keeps to it", async () => {
+      const rgw = await sharedCephRgw();
+      const { url, lines } = await serve(await rgw.freshBucket(), {}, rgw);
+      expect(lines.join("\n")).toMatch(/asked the store what it promises.*conditionalWrites=true etags=bare/);
+      expect(await pushInChunks(url)).toEqual([202, 202, 202, 201]);
+    });
+
+    it("that does not answer at start is asked again when that is needed", async () => {
+      const rgw = await sharedCephRgw();
+      const proxy = await startS3Proxy(rgw);
+      proxy.inject({ kind: "before", operation: "PutObject", times: Infinity });
+      const { url, lines } = await serve(await rgw.freshBucket(), {}, proxy);
+      expect(lines.join("\n")).toContain("the store cannot be asked what it promises");
+      expect((await fetch(`${url}/v2/a/blobs/uploads/`, { method: "POST" })).status).toBe(429);
+      proxy.heal();
+      expect(await pushInChunks(url)).toEqual([202, 202, 202, 201]);
+      expect(lines.filter((line) => line.includes("etags=bare"))).toHaveLength(1);
+      await proxy.close();
+    });
+
+    it("that is only read is not written to", async () => {
+      const rgw = await sharedCephRgw();
+      const proxy = await startS3Proxy(rgw);
+      await serve(await rgw.freshBucket(), {}, proxy, { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "true" });
+      expect(proxy.requests.filter(({ operation }) => operation === "PutObject")).toEqual([]);
+      await proxy.close();
+    });
   });
 });

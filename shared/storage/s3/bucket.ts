@@ -127,9 +127,17 @@ export class S3Bucket {
     return { size, etag: found.ETag ?? "", lastModified: found.LastModified ?? new Date(0) };
   }
 
-  /** Throws S3's own error where the condition does not hold: the caller knows what it means. */
-  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string; attempts: number }> {
-    const sum = await sha256Of(bytes);
+  /**
+   * Throws S3's own error where the condition does not hold: the caller knows what it means. `sha256`, in base64, is what
+   * the store is told of the bytes; unless given, what is true.
+   */
+  async put(
+    key: string,
+    bytes: Uint8Array,
+    condition?: PutCondition,
+    sha256?: string,
+  ): Promise<{ etag: string; attempts: number }> {
+    const sum = sha256 ?? (await sha256Of(bytes));
     const command = new PutObjectCommand({
       ...this.#at(key),
       ...this.#written,

@@ -23,6 +23,7 @@ import type { MemoryBudget } from "../memory-budget.ts";
 import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket } from "./bucket.ts";
 import type { S3Call } from "./client.ts";
 import { S3Drafts } from "./drafts.ts";
+import { PROBES } from "./probe.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
 /** S3's own: entries in a page, keys in one deletion. */
@@ -41,20 +42,20 @@ export class S3Driver implements StorageDriver {
   readonly drafts: DraftStore;
   readonly presigner: Presigner;
   readonly #bucket: S3Bucket;
-  readonly #promises: StorePromises;
+  readonly #promises: () => Promise<StorePromises>;
 
   /**
-   * `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's.
-   * `onCall` is told of every request.
+   * `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's,
+   * or finds it out: it is called at each conditional write. `onCall` is told of every request.
    */
   constructor(
     settings: S3Settings,
     budget: MemoryBudget,
-    promises: StorePromises = AMAZON_S3,
+    promises: StorePromises | (() => Promise<StorePromises>) = AMAZON_S3,
     onCall?: (call: S3Call) => void,
   ) {
     this.#bucket = new S3Bucket(settings, onCall);
-    this.#promises = promises;
+    this.#promises = typeof promises === "function" ? promises : async () => promises;
     this.drafts = new S3Drafts(this.#bucket, budget);
     this.presigner = {
       presign: async (key, method) => {
@@ -102,14 +103,15 @@ export class S3Driver implements StorageDriver {
 
   async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string }> {
     checkKey(key);
-    if (condition !== undefined && !this.#promises.conditionalWrites) {
+    const promises = condition === undefined ? AMAZON_S3 : await this.#promises();
+    if (condition !== undefined && !promises.conditionalWrites) {
       await this.#checkFirst(key, condition);
       return await this.put(key, bytes);
     }
     let lostAnswers = false;
     for (let tries = 1; ; tries++) {
       try {
-        return { etag: (await this.#bucket.put(key, bytes, this.#worded(condition))).etag };
+        return { etag: (await this.#bucket.put(key, bytes, worded(condition, promises))).etag };
       } catch (error) {
         const code = codeOf(error);
         if (condition === undefined) throw faultOf("PutObject", key, error);
@@ -179,21 +181,17 @@ export class S3Driver implements StorageDriver {
     };
   }
 
-  /** Removes multipart uploads that were begun before, and that nobody will complete. */
+  /** Removes multipart uploads that were begun before, and that nobody will complete; and what the store was asked with. */
   async removeLeftovers(ageMs: number): Promise<void> {
-    for await (const upload of this.#bucket.uploadsBefore(new Date(Date.now() - ageMs))) {
-      await this.#bucket.abortUpload(upload);
-    }
+    const before = new Date(Date.now() - ageMs);
+    for await (const upload of this.#bucket.uploadsBefore(before)) await this.#bucket.abortUpload(upload);
+    const { objects } = await this.list(PROBES);
+    for (const { key, lastModified } of objects) if (lastModified < before) await this.#bucket.delete(key);
   }
 
   /** Frees the connections. */
   close(): void {
     this.#bucket.close();
-  }
-
-  #worded(condition: PutCondition | undefined): PutCondition | undefined {
-    if (condition === undefined || !("ifMatch" in condition) || this.#promises.etags === "quoted") return condition;
-    return { ifMatch: condition.ifMatch.replaceAll('"', "") };
   }
 
   /** For a store that does not decide: between this look and the write another writer may come. */
@@ -220,6 +218,12 @@ async function gather(key: string, stream: Readable): Promise<Uint8Array> {
     throw faultOf("GetObject", key, error);
   }
   return Buffer.concat(chunks);
+}
+
+/** A condition as the store wants its ETag. */
+function worded(condition: PutCondition | undefined, { etags }: StorePromises): PutCondition | undefined {
+  if (condition === undefined || !("ifMatch" in condition) || etags === "quoted") return condition;
+  return { ifMatch: condition.ifMatch.replaceAll('"', "") };
 }
 
 /** As the headers of an answer say it: in their listings some stores are more exact. */
