@@ -52,7 +52,7 @@ const SUITES: readonly Suite[] = [
     ...vitest("core on Node 24", "vitest.config.ts", ["test/unit", "test/http"], nodeTool),
     needs: ["node-24"],
   },
-  { ...vitest("S3", "vitest.s3.config.ts", []), needs: S3_SERVERS },
+  { ...vitest("S3", "vitest.s3.config.ts", []), needs: [...S3_SERVERS, "registry-3"] },
   {
     ...vitest("core through Lambda events", "vitest.config.ts", EVENT_SUITES),
     env: { LADING_TEST_HOST: "event" },
