@@ -4,9 +4,10 @@ import * as authentication from "./authentication.ts";
 import type { AuthenticationResults, Latency } from "./authentication.ts";
 import type { LoadResults } from "./load.ts";
 import type { Options } from "./options.ts";
-import { median, type Ratio, type Samples } from "./samples.ts";
+import { median, type Samples } from "./samples.ts";
 import { OLDEST, OURS, type Absent, type ServerKind } from "./servers.ts";
 import { START } from "./startup.ts";
+import { comparison, integer, peaks, spread, table, times } from "./tables.ts";
 import { CURL_PATCH, CURL_PUT, PULL, PUSH, type UploadResults } from "./uploads.ts";
 
 /** The machine, and how busy it was with other things. */
@@ -285,47 +286,4 @@ function peersOf({ kinds, absent }: Results): { name: string; because: string | 
     ...ran,
     ...absent.map(({ name, because }) => ({ name, because: because.replace(/^./, (letter) => letter.toUpperCase()) })),
   ];
-}
-
-/** A row for each of the samples: the medians, and the ratio to each peer. */
-function comparison({ kinds }: Results, samples: Samples, show: (value: number) => string): string {
-  const names = kinds.map(({ name }) => name);
-  const peers = names.filter((name) => name !== OURS);
-  return table(
-    ["", ...names, ...peers.map((peer) => `× ${peer}`)],
-    samples.rows.map((row) => [
-      row,
-      ...names.map((name) => show(samples.median(row, name))),
-      ...peers.map((peer) => samples.ratio(row, OURS, peer).median.toFixed(2)),
-    ]),
-  );
-}
-
-function peaks({ kinds }: Results, samples: Samples): string {
-  return table(
-    ["", ...kinds.map(({ name }) => name)],
-    samples.rows.map((row) => [row, ...kinds.map(({ name }) => integer(Math.max(...samples.values(row, name))))]),
-  );
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  const rule = head.map((_, column) => (column === 0 || isText(rows, column) ? "---" : "---:"));
-  return [line(head), line(rule), ...rows.map(line)].join("\n");
-}
-
-function isText(rows: readonly (readonly string[])[], column: number): boolean {
-  return !rows.every((row) => /^[\d.,]+$/.test(row[column] ?? ""));
-}
-
-function integer(value: number): string {
-  return Math.round(value).toLocaleString("en");
-}
-
-function times(value: number): string {
-  return `${value.toFixed(2)} times`;
-}
-
-function spread({ median: middle, least, most }: Ratio): string {
-  return `${times(middle)} (rounds from ${least.toFixed(2)} to ${most.toFixed(2)})`;
 }

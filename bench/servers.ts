@@ -26,6 +26,8 @@ export interface ServerKind {
   readonly version: string;
   /** What of its storage is removed to forget a blob; without it, the API is asked to. */
   blobFolder?(root: string, hex: string): string;
+  /** Empties a storage that is no folder of its own. */
+  forgetAll?(): Promise<void>;
   /** Added to the environment, which is otherwise only the PATH. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -235,6 +237,10 @@ export class Server {
   /** Forgets a blob and the tag v1 that may hold it, so that the next upload of it is one. */
   async forget(repository: string, digest: string): Promise<void> {
     const hex = digest.slice("sha256:".length);
+    if (this.kind.forgetAll !== undefined) {
+      await this.kind.forgetAll();
+      return;
+    }
     if (this.kind.blobFolder === undefined) {
       await this.#delete(repository, "manifests/v1");
       await this.#delete(repository, `blobs/${digest}`);

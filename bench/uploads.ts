@@ -127,7 +127,7 @@ async function upload({ url }: Server, repository: string, layer: Layer, family:
 
 /** @returns the seconds that the request took */
 async function download({ url }: Server, repository: string, { digest, size }: Layer): Promise<number> {
-  const got = await curl(200, `${url}/v2/${repository}/blobs/${digest}`);
+  const got = await curl(200, "-L", `${url}/v2/${repository}/blobs/${digest}`);
   if (got.bytes !== size) throw new Error(`${url} gave ${got.bytes} bytes of ${digest}, not ${size}`);
   return got.seconds;
 }
