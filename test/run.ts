@@ -72,7 +72,7 @@ const SUITES: readonly Suite[] = [
     needs: ["versitygw"],
     env: { LADING_TEST_STORES: "versitygw", LADING_TEST_HOST: "event" },
   },
-  { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: PROGRAMS },
+  { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: [...PROGRAMS, "versitygw"] },
   {
     name: "official conformance",
     needs: ["conformance-main", "conformance-v1.1.1"],

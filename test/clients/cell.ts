@@ -2,9 +2,10 @@
 import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe } from "vitest";
+import { startCloudLading } from "../cloud/lading.ts";
 import { startLading, type Lading } from "../support/lading.ts";
 import { scratchFolder } from "../support/scratch.ts";
-import type { Cell, UploadFamily } from "./selection.ts";
+import type { Cell, Row } from "./selection.ts";
 import { cellsOf } from "./table.ts";
 
 /** Filled before the first test. */
@@ -17,10 +18,7 @@ export interface Place {
 }
 
 /** Describes the same for each combination that the client is tried in. */
-export function describeCells(
-  client: { readonly name: string; readonly family: UploadFamily },
-  body: (place: Readonly<Place>, cell: Cell) => void,
-): void {
+export function describeCells(client: Row, body: (place: Readonly<Place>, cell: Cell) => void): void {
   describe.each(cellsOf(client).map((cell) => ({ ...cell, title: titleOf(cell) })))("$title", (cell) => {
     const place: Partial<Place> = {};
 
@@ -28,8 +26,11 @@ export function describeCells(
       const folder = (place.folder = await scratchFolder(client.name));
       place.home = path.join(folder, "client");
       await mkdir(place.home);
-      await mkdir(path.join(folder, "server"));
-      place.server = await startLading({ ...cell, folder: path.join(folder, "server") });
+      const own = path.join(folder, "server");
+      await mkdir(own);
+      place.server = await (cell.host === "cloud"
+        ? startCloudLading({ folder: own, signIn: cell.signIn })
+        : startLading({ ...cell, folder: own }));
     });
 
     afterAll(async () => {

@@ -26,6 +26,8 @@ export interface ImageClient {
   readonly name: string;
   /** How it sends blobs: with PATCH, or whole with the last PUT. */
   readonly family: UploadFamily;
+  /** Refuses to send a body to another host than the registry's. */
+  readonly staysOnHost?: boolean;
   /** Compresses layers itself, so that what it pushes is not what it was given. */
   readonly compresses?: boolean;
   /** Knows images of one platform only. */

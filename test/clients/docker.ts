@@ -23,6 +23,7 @@ async function start(argv: readonly string[], target: Target, folder: string) {
     withFolders({ "/etc/docker": at("etc") }, [
       ...argv,
       ...NO_NETWORK,
+      ...(target.plainHttp ? ["--insecure-registry", target.host] : []),
       ...["-H", socket, "--data-root", at("data"), "--exec-root", at("exec"), "-p", at("d.pid")],
     ]),
     {

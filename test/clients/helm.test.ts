@@ -8,12 +8,13 @@ import { tool } from "../support/tools.ts";
 import { describeCells } from "./cell.ts";
 import { ownEnvironment } from "./client.ts";
 
-describeCells({ name: "helm", family: "put" }, (place, cell) => {
+describeCells({ name: "helm", family: "put", staysOnHost: true }, (place, cell) => {
   // A plus sign, which no tag may have, is an underscore in the registry.
   const version = "0.1.0+build.7";
   const tag = "0.1.0_build.7";
   let helm: (...args: string[]) => Promise<string>;
   let chart: string;
+  let makeChart: (name: string, fileSizes: readonly number[]) => Promise<string>;
 
   beforeAll(async () => {
     const { server, folder, home } = place;
@@ -21,15 +22,21 @@ describeCells({ name: "helm", family: "put" }, (place, cell) => {
     const trust = server.plainHttp ? ["--plain-http"] : ["--ca-file", server.caFile ?? ""];
     const program = tool("helm");
     helm = async (...args) => await run([program, ...args, ...trust], { env });
-    if (server.user !== undefined) {
-      const { name, password } = server.user;
-      await helm("registry", "login", server.host, "-u", name, "-p", password);
+    for (const host of [server.host, server.uploadsHost]) {
+      if (server.user === undefined || host === undefined) continue;
+      await helm("registry", "login", host, "-u", server.user.name, "-p", server.user.password);
     }
-    await mkdir(path.join(folder, "chart1"));
-    await writeFile(path.join(folder, "chart1/Chart.yaml"), `apiVersion: v2\nname: chart1\nversion: ${version}\n`);
-    await writeFile(path.join(folder, "chart1/values.bin"), randomBytes(50_000));
-    chart = path.join(folder, `chart1-${version}.tgz`);
-    await run(["tar", "-C", folder, "-czf", chart, "chart1"]);
+    makeChart = async (name, fileSizes) => {
+      await mkdir(path.join(folder, name));
+      await writeFile(path.join(folder, name, "Chart.yaml"), `apiVersion: v2\nname: ${name}\nversion: ${version}\n`);
+      for (const [i, bytes] of fileSizes.entries()) {
+        await writeFile(path.join(folder, name, `content-${i}.bin`), randomBytes(bytes));
+      }
+      const file = path.join(folder, `${name}-${version}.tgz`);
+      await run(["tar", "-C", folder, "-czf", file, name]);
+      return file;
+    };
+    chart = await makeChart("chart1", [50_000]);
   });
 
   const push = async (): Promise<string> => await helm("push", chart, `oci://${place.server.host}/charts`);
@@ -73,4 +80,24 @@ describeCells({ name: "helm", family: "put" }, (place, cell) => {
     await place.server.api.expect(202, "DELETE", `/v2/charts/chart1/manifests/${digest}`);
     await expect(helm("show", "chart", `oci://${place.server.host}/charts/chart1`)).rejects.toThrow();
   });
+
+  if (cell.host === "cloud") {
+    // Helm takes files of at most 5 MiB, and charts of at most 32 MiB.
+    test.each<[megabytes: number, name: string, files: number, where: "host" | "uploadsHost"]>([
+      [4, "medium", 1, "host"],
+      [28, "large", 7, "uploadsHost"],
+    ])("moves a chart of %d MB, %s, %d files, at the address %s", async (_, name, files, where) => {
+      const { server, folder } = place;
+      const at = `oci://${server[where] ?? ""}/charts`;
+      const packed = await makeChart(
+        name,
+        Array.from({ length: files }, () => 4_000_000),
+      );
+      await helm("push", packed, at);
+      const to = path.join(folder, `pulled-${name}`);
+      await mkdir(to);
+      await helm("pull", `${at}/${name}`, "--version", version, "-d", to);
+      expect((await readFile(path.join(to, path.basename(packed)))).equals(await readFile(packed))).toBe(true);
+    });
+  }
 });

@@ -1,6 +1,7 @@
 /** What every client that pushes and pulls images is tried with. */
-import path from "node:path";
 import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Api } from "../support/api.ts";
@@ -9,7 +10,9 @@ import type { Lading, LoggedRequest } from "../support/lading.ts";
 import type { ImageClient, ImageSession, Pulled } from "./client.ts";
 import { describeCells } from "./cell.ts";
 
-const LARGE_BYTES = 500_000_000;
+const [SMALL_BYTES, MEDIUM_BYTES, LARGE_BYTES] = [4_000_000, 50_000_000, 500_000_000];
+/** A client that compresses it takes a minute for that alone. */
+const LARGE_MS = 600_000;
 
 export interface StoredManifest {
   readonly config: { readonly digest: string };
@@ -39,6 +42,7 @@ export function imageSuite(client: ImageClient): void {
       expect(log.filter(({ status }) => status >= 500)).toEqual([]);
       const patches = log.filter(({ method }) => method === "PATCH");
       expect(patches.length > 0).toBe(client.family === "patch");
+      expectBodiesAt(log, server.host);
       await expectHeld(server.api, "team/app", "v1", image, client);
     });
 
@@ -62,9 +66,10 @@ export function imageSuite(client: ImageClient): void {
       let pulled: Pulled | undefined;
       const log = await server.during(async () => (pulled = await session.pull(at("team/app:v1"))));
       expectPulled(pulled, image);
-      // It came from the registry: every layer was sent.
+      // It came from the registry: every layer was sent, or is to be had from the bucket.
       const { layers } = await storedManifest(server.api, "team/app", "v1");
-      for (const { digest } of layers) expect(log).toContainEqual(sent(`/v2/team/app/blobs/${digest}`));
+      const status = cell.host === "cloud" ? 307 : 200;
+      for (const { digest } of layers) expect(log).toContainEqual(asked(`/v2/team/app/blobs/${digest}`, status));
     });
 
     test("pushes again without sending a blob", async () => {
@@ -116,12 +121,41 @@ export function imageSuite(client: ImageClient): void {
       await expect(session.pull(at("team/app:v1"))).rejects.toThrow();
     });
 
-    if (cell.large) {
-      test("moves a layer of 500 MB", async () => {
-        const large = await makeImage(path.join(place.folder, "large"), { layers: [LARGE_BYTES] });
-        await session.push(large, at("team/large:v1"));
-        await expectHeld(server.api, "team/large", "v1", large, client);
-        expectPulled(await session.pull(at("team/large:v1")), large);
+    /** Bodies are sent where those of any size are taken, by those that follow there. */
+    const expectBodiesAt = (log: readonly LoggedRequest[], host: string): void => {
+      const wanted = client.staysOnHost === true ? host : (server.uploadsHost ?? host);
+      const seen = log.filter(isUpload).map((request) => nameOf(request.host ?? ""));
+      expect(new Set(seen)).toEqual(new Set([nameOf(wanted)]));
+    };
+
+    const moves = async (through: ImageSession, host: string, bytes: number): Promise<void> => {
+      const name = `team/sized-${bytes}`;
+      const sized = await makeImage(path.join(place.folder, `sized-${bytes}`), { layers: [bytes] });
+      expectBodiesAt(await server.during(async () => await through.push(sized, `${host}/${name}:v1`)), host);
+      await expectHeld(server.api, name, "v1", sized, client);
+      expectPulled(await through.pull(`${host}/${name}:v1`), sized);
+    };
+
+    if (cell.host === "cloud" && client.staysOnHost === true) {
+      test("moves a layer of 4 MB at the API's address", async () => {
+        await moves(session, server.host, SMALL_BYTES);
+      });
+
+      test(
+        `moves a layer of ${cell.large ? 500 : 50} MB at the upload function's own address`,
+        { timeout: LARGE_MS },
+        async () => {
+          const host = server.uploadsHost ?? "";
+          const home = path.join(place.folder, "uploads");
+          await mkdir(home);
+          const there = await client.setup({ ...server, host }, home);
+          await moves(there, host, cell.large ? LARGE_BYTES : MEDIUM_BYTES);
+          await there.close?.();
+        },
+      );
+    } else if (cell.large) {
+      test("moves a layer of 500 MB", { timeout: LARGE_MS }, async () => {
+        await moves(session, server.host, LARGE_BYTES);
       });
     }
   });
@@ -130,7 +164,11 @@ export function imageSuite(client: ImageClient): void {
 const isUpload = ({ method, uri }: LoggedRequest): boolean =>
   (method === "PATCH" || method === "PUT") && uri.includes("/blobs/uploads/");
 
-const sent = (uri: string): unknown => expect.objectContaining({ method: "GET", uri, status: 200 }) as unknown;
+/** API Gateway tells nobody the port. */
+const nameOf = (host: string): string => host.replace(/:\d+$/, "");
+
+const asked = (uri: string, status: number): unknown =>
+  expect.objectContaining({ method: "GET", uri, status }) as unknown;
 
 export async function storedManifest(api: Api, repository: string, reference: string): Promise<StoredManifest> {
   return JSON.parse((await api.manifest(repository, reference)).body.toString()) as StoredManifest;

@@ -17,6 +17,7 @@ export async function prepareOras({ host, plainHttp, caFile, user }: Target, fol
 export const oras: ImageClient = {
   name: "oras",
   family: "put",
+  staysOnHost: true,
   setup: async (target, folder) => {
     const { exec, trust } = await prepareOras(target, folder);
     const fresh = numbered(folder);

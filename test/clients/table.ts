@@ -1,9 +1,9 @@
 /** All clients, and the combinations of this run. The first of each upload family is the one that moves the large layer. */
-import { select, selectionFrom, type Cell, type UploadFamily } from "./selection.ts";
+import { select, selectionFrom, type Cell, type Row } from "./selection.ts";
 
-const TABLE: readonly { readonly name: string; readonly family: UploadFamily }[] = [
+const TABLE: readonly Row[] = [
   { name: "skopeo", family: "patch" },
-  { name: "oras", family: "put" },
+  { name: "oras", family: "put", staysOnHost: true },
   { name: "crane", family: "patch" },
   { name: "regctl", family: "put" },
   { name: "podman", family: "patch" },
@@ -13,13 +13,13 @@ const TABLE: readonly { readonly name: string; readonly family: UploadFamily }[]
   { name: "docker", family: "patch" },
   { name: "docker-29", family: "put" },
   { name: "cosign", family: "patch" },
-  { name: "helm", family: "put" },
+  { name: "helm", family: "put", staysOnHost: true },
 ];
 
 const CELLS = select(TABLE, selectionFrom(process.env));
 
 /** The combinations that a client is tried in. */
-export function cellsOf({ name, family }: { readonly name: string; readonly family: UploadFamily }): Cell[] {
+export function cellsOf({ name, family }: Row): Cell[] {
   const row = TABLE.find((client) => client.name === name);
   if (row?.family !== family) throw new Error(`${name}, which sends with ${family}, is not in the table`);
   return CELLS.filter((cell) => cell.client === name);

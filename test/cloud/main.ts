@@ -52,8 +52,9 @@ Try:
   regctl registry set --tls disabled ${api} && regctl image copy IMAGE ${api}/team/app:v1
   oras push --plain-http ${uploads}/team/files:v1 FILE      oras and helm: small ones at ${api} too
 
-It speaks plain HTTP. Docker takes that from what is at 127.0.0.1; a daemon elsewhere, as Docker Desktop's, needs
-  "insecure-registries": ["${api}", "${uploads}"]      in its daemon.json, and the names in its hosts file:
+It speaks plain HTTP, for which Docker 29 needs a line in /etc/docker/daemon.json:
+  "insecure-registries": ["${api}"]
+A daemon on another machine, as Docker Desktop's, finds nothing under these names. Here they are in /etc/hosts:
   ${HOSTS_LINE}
 Images stay in ${FOLDER}. REGISTRY_* variables reach both functions. Ctrl-C ends it.`);
 

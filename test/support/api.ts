@@ -60,8 +60,15 @@ export class Api {
     this.#access = access;
   }
 
-  /** One request, on a connection of its own. */
+  /** One request, on a connection of its own. Where a blob is to be had somewhere else, it is asked for there. */
   async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
+    const reply = await this.#send(method, path, options);
+    const { location } = reply.headers;
+    if (reply.status !== 307 || location === undefined) return reply;
+    return await this.#send(method, location, { ...options, anonymous: true });
+  }
+
+  async #send(method: string, path: string, options: CallOptions): Promise<Reply> {
     const { url, ca, user } = this.#access;
     const target = new URL(path, url);
     const send = target.protocol === "https:" ? httpsRequest : httpRequest;

@@ -29,6 +29,8 @@ export interface Bucket {
 /** One line of the access log. */
 export interface LoggedRequest {
   readonly method: string;
+  /** The address that it came to. */
+  readonly host: string | undefined;
   readonly uri: string;
   readonly status: number;
   readonly user: string | undefined;
@@ -38,10 +40,13 @@ export interface LoggedRequest {
 export interface Lading {
   /** Host and port, as they stand before a repository's name. */
   readonly host: string;
+  /** Host and port of a second address, which takes bodies of any size where the first does not. */
+  readonly uploadsHost?: string;
   readonly plainHttp: boolean;
   /** The CA that clients have to be given. */
   readonly caFile: string | undefined;
   readonly user: Credentials | undefined;
+  /** The root of its storage, or its bucket. */
   readonly root: string;
   readonly api: Api;
   /** All requests that were answered so far. */
@@ -51,15 +56,15 @@ export interface Lading {
   stop(): Promise<void>;
 }
 
-const USER: Credentials = { name: "ann", password: "secret" };
+/** Who may sign in, where somebody has to. */
+export const USER: Credentials = { name: "ann", password: "secret" };
 
 export async function startLading(options: LadingOptions): Promise<Lading> {
   const { folder, driver = "filesystem", signIn = "none", host = "http", root = path.join(folder, "data") } = options;
   const { bucket } = options;
   const address = host === "https" ? outsideAddress() : "127.0.0.1";
   const certificate = host === "https" ? await makeCertificate(folder, address) : undefined;
-  const htpasswd = path.join(folder, "htpasswd");
-  if (signIn === "htpasswd") await writeFile(htpasswd, `${USER.name}:${await hash(USER.password, 5)}\n`);
+  const htpasswd = signIn === "htpasswd" ? await writeHtpasswd(folder) : "";
 
   // JSON is YAML.
   const config = {
@@ -129,6 +134,13 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
   };
 }
 
+/** Writes a file that lets in `USER`; gives its path. */
+export async function writeHtpasswd(folder: string): Promise<string> {
+  const file = path.join(folder, "htpasswd");
+  await writeFile(file, `${USER.name}:${await hash(USER.password, 5)}\n`);
+  return file;
+}
+
 /** `storage.s3` for a bucket; registries of the distribution read the same. */
 export function bucketSection({ access, name }: Bucket): Record<string, unknown> {
   const { endpoint, region, accessKeyId, secretAccessKey } = access;
@@ -142,12 +154,14 @@ export function bucketSection({ access, name }: Bucket): Record<string, unknown>
   };
 }
 
-function readAccessLine(line: string): LoggedRequest | undefined {
+/** What a line of the log says of a request, if it is about one. */
+export function readAccessLine(line: string): LoggedRequest | undefined {
   if (!line.includes('"response completed"')) return undefined;
   const entry = JSON.parse(line) as Record<string, unknown>;
   const text = (key: string): string | undefined => (typeof entry[key] === "string" ? entry[key] : undefined);
   return {
     method: text("http.request.method") ?? "",
+    host: text("http.request.host"),
     uri: text("http.request.uri") ?? "",
     status: Number(entry["http.response.status"]),
     user: text("auth.user.name"),

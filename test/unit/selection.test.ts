@@ -3,7 +3,7 @@ import { select, selectionFrom, type Cell } from "../clients/selection.ts";
 
 const clients = [
   { name: "a", family: "patch" },
-  { name: "b", family: "put" },
+  { name: "b", family: "put", staysOnHost: true },
   { name: "c", family: "put" },
   { name: "d", family: "patch" },
   { name: "e", family: "patch" },
@@ -16,14 +16,15 @@ function pairs(cells: readonly Cell[], one: keyof Cell, other: keyof Cell): Set<
 
 describe("pairwise", () => {
   const cells = select(clients, "pairwise");
+  const onServers = cells.filter(({ host }) => host !== "cloud");
 
   test("has each client on each host once", () => {
-    expect(cells).toHaveLength(2 * clients.length);
-    expect(pairs(cells, "client", "host").size).toBe(2 * clients.length);
+    expect(cells).toHaveLength(3 * clients.length);
+    expect(pairs(cells, "client", "host").size).toBe(3 * clients.length);
   });
 
   test.each(["signIn", "driver"] as const)("has each client with each %s", (column) => {
-    expect(pairs(cells, "client", column).size).toBe(2 * clients.length);
+    expect(pairs(onServers, "client", column).size).toBe(2 * clients.length);
   });
 
   test.each([
@@ -31,20 +32,24 @@ describe("pairwise", () => {
     ["host", "driver"],
     ["signIn", "driver"],
   ] as const)("has every pair of %s and %s", (one, other) => {
-    expect(pairs(cells, one, other).size).toBe(4);
+    expect(pairs(onServers, one, other).size).toBe(4);
   });
 
   test("has the pairs with as few as two clients too, but for one that takes three", () => {
-    const few = select(clients.slice(0, 3), "pairwise");
+    const few = select(clients.slice(0, 3), "pairwise").filter(({ host }) => host !== "cloud");
     expect(pairs(few, "host", "signIn").size).toBe(4);
     expect(pairs(few, "host", "driver").size).toBe(4);
     expect(pairs(few, "signIn", "driver").size).toBe(4);
   });
 
-  test("has the large layer once for each upload family, in a folder", () => {
-    const large = cells.filter((cell) => cell.large);
-    expect(large.map((cell) => cell.client)).toEqual(["a", "b"]);
-    expect(large.map((cell) => cell.driver)).toEqual(["filesystem", "filesystem"]);
+  test("has each sign-in in the cloud, with its bucket", () => {
+    const cloud = cells.filter(({ host }) => host === "cloud");
+    expect(pairs(cloud, "driver", "signIn")).toEqual(new Set(["s3 none", "s3 htpasswd"]));
+  });
+
+  test("has the large layer once for each upload family, in a folder and through the cloud", () => {
+    const large = cells.filter((cell) => cell.large).map(({ client, driver }) => `${client} ${driver}`);
+    expect(large).toEqual(["a filesystem", "a s3", "b filesystem", "c s3"]);
   });
 });
 
@@ -53,12 +58,13 @@ describe("all", () => {
 
   test("is the whole product, each combination once", () => {
     const combinations = cells.map(({ client, host, signIn, driver }) => `${client} ${host} ${signIn} ${driver}`);
-    expect(new Set(combinations).size).toBe(8 * clients.length);
-    expect(combinations).toHaveLength(8 * clients.length);
+    expect(new Set(combinations).size).toBe(10 * clients.length);
+    expect(combinations).toHaveLength(10 * clients.length);
   });
 
-  test("has the large layer once with each client", () => {
-    expect(cells.filter((cell) => cell.large).map((cell) => cell.client)).toEqual(["a", "b", "c", "d", "e"]);
+  test.each(["filesystem", "s3"])("has the large layer once with each client, on %s", (wanted) => {
+    const large = cells.filter((cell) => cell.large && cell.driver === wanted);
+    expect(large.map((cell) => cell.client)).toEqual(["a", "b", "c", "d", "e"]);
   });
 });
 
