@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { algorithmOf, CANONICAL_ALGORITHM, digestFrom, type Digest, type DigestAlgorithm } from "../oci/digest.ts";
 import { RangeMismatchError, RegistryError } from "../oci/error.ts";
@@ -17,6 +16,7 @@ import {
   bytesOf,
   discardDraft,
   DraftGoneError,
+  OverloadedError,
   PreconditionFailedError,
   type Draft,
   type PutCondition,
@@ -125,13 +125,15 @@ export class UploadStore {
         : { algorithm, draft, digest: await hasher.digest() };
       await this.#publishState(id, state, session.unchanged);
     } catch (error) {
-      const lost = error instanceof PreconditionFailedError;
-      if (lost || !(await this.#mayHold(id, draft))) await discardDraft(this.#driver, draft, session.state.draft);
-      if (lost) throw new RangeMismatchError(await this.size(id));
-      throw error;
+      // Whatever else fails, the state may have been written all the same, or may be yet: then its bytes must stay.
+      if (!(error instanceof PreconditionFailedError)) throw error;
+      const current = await this.#open(id);
+      // It may have been written, its answer lost, and gone on from by another before it was tried again.
+      await this.#discard(draft, session.state.draft, current.state.draft);
+      throw new RangeMismatchError(current.state.draft.size);
     }
-    // What was joined with the new bytes is not needed any more; what a crash leaves of it goes with the session.
-    await discardDraft(this.#driver, session.state.draft, draft);
+    // What was joined with the new bytes is not needed any more.
+    await this.#discard(session.state.draft, draft);
     return draft.size;
   }
 
@@ -163,7 +165,7 @@ export class UploadStore {
       await this.#publish(draft, digest, actual);
     } catch (error) {
       // The bytes that came with this request go; the session stays as it was, to be tried again.
-      if (written !== undefined) await discardDraft(this.#driver, draft, state.draft);
+      if (written !== undefined && !(error instanceof OverloadedError)) await this.#discard(draft, state.draft);
       throw error;
     }
     await this.#remove(id, draft);
@@ -208,7 +210,7 @@ export class UploadStore {
     try {
       checkLength(range, hashed.bytes);
     } catch (error) {
-      await discardDraft(this.#driver, draft, state.draft);
+      await this.#discard(draft, state.draft);
       throw error;
     }
     return { draft, hasher };
@@ -280,13 +282,12 @@ export class UploadStore {
     }
   }
 
-  /** After a failed write of a session's state: might it have been written all the same? Then its bytes must stay. */
-  async #mayHold(id: string, draft: Draft): Promise<boolean> {
-    try {
-      return isDeepStrictEqual((await this.#open(id)).state.draft, draft);
-    } catch {
-      return true;
-    }
+  /**
+   * Removes a draft's bytes, except what others hold as well. What cannot be removed goes with the session, or by the purge:
+   * the client is told how its request went, not how the tidying did.
+   */
+  async #discard(draft: Draft, ...kept: readonly Draft[]): Promise<void> {
+    await discardDraft(this.#driver, draft, ...kept).catch(() => undefined);
   }
 
   /**

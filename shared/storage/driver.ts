@@ -174,14 +174,14 @@ export async function bytesOf({ body }: StoredObject): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Removes a draft's bytes, except those that `keep` holds as well. Idempotent. */
+/** Removes a draft's bytes, except those that one of `kept` holds as well. Idempotent. */
 export async function discardDraft(
   driver: Pick<StorageDriver, "deleteMany" | "drafts">,
   draft: Draft,
-  keep?: Draft,
+  ...kept: readonly Draft[]
 ): Promise<void> {
-  const kept = new Set(keep === undefined ? [] : driver.drafts.keysOf(keep));
-  const keys = driver.drafts.keysOf(draft).filter((key) => !kept.has(key));
+  const keep = new Set(kept.flatMap((other) => driver.drafts.keysOf(other)));
+  const keys = driver.drafts.keysOf(draft).filter((key) => !keep.has(key));
   if (keys.length > 0) await driver.deleteMany(keys);
 }
 
