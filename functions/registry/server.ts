@@ -5,6 +5,7 @@
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import { layout } from "../../shared/registry/layout.ts";
 import type { Body } from "../../shared/registry/upload-store.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { createMetrics } from "../../shared/telemetry/prometheus-metrics.ts";
@@ -97,7 +98,7 @@ function startUpkeep({ storage }: Config, { registry, driver }: Composition, log
   const stopPurging = repeat(intervalMs, async () => {
     try {
       // Removes what killed processes left behind, too.
-      if (!dryRun) await driver.removeLeftovers?.(ageMs);
+      if (!dryRun) await driver.removeLeftovers?.(ageMs, layout.root);
       const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
       if (sessions.length > 0) logger.info("purged abandoned uploads", { sessions: sessions.length, bytes, dryRun });
     } catch (error) {

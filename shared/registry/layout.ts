@@ -39,6 +39,8 @@ export function isSharedFolder(folder: string): boolean {
 }
 
 export const layout = {
+  /** All that a registry keeps lies below it. */
+  root: ROOT,
   repositories: `${ROOT}repositories/`,
 
   blob: (digest: Digest) => `${ROOT}blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}/data`,

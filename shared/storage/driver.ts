@@ -71,8 +71,11 @@ export interface StorageDriver {
   readonly drafts: DraftStore;
   /** Where clients can be sent to the store itself. */
   readonly presigner?: Presigner;
-  /** Removes what processes that died more than `ageMs` ago left behind and no listing shows. */
-  removeLeftovers?(ageMs: number): Promise<void>;
+  /**
+   * Removes what processes that died more than `ageMs` ago left behind and no listing shows. Where such things belong to
+   * keys, only what is below `prefix`: others may keep theirs in the same store. Throws the first failure after all was tried.
+   */
+  removeLeftovers?(ageMs: number, prefix: string): Promise<void>;
 
   /** Lets go of connections, where it keeps any. No method may be called afterwards. */
   close?(): void;

@@ -137,8 +137,8 @@ it("what a process that died was asking with is removed later", async () => {
   closing.push(async () => await store.close());
   await store.driver.put(`${PROBES}dead`, Buffer.from("x"));
   await store.driver.put("docker/registry/v2/x", Buffer.from("x"));
-  await store.driver.removeLeftovers?.(60_000);
+  await store.driver.removeLeftovers?.(60_000, "docker/");
   expect((await store.driver.list(PROBES)).objects).toHaveLength(1);
-  await store.driver.removeLeftovers?.(-60_000);
+  await store.driver.removeLeftovers?.(-60_000, "docker/");
   expect((await store.driver.list("")).objects.map(({ key }) => key)).toEqual(["docker/registry/v2/x"]);
 });

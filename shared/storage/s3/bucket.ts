@@ -33,14 +33,13 @@ import {
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { OverloadedError, StorageFullError, type PutCondition } from "../driver.ts";
 import { createClient, type S3Call } from "./client.ts";
+import { PATIENCE, type Patience } from "./retries.ts";
 import type { S3Settings } from "./settings.ts";
 
 const OCTETS = "application/octet-stream";
 
-/** How long a call may take with all its retries: what a person or a gateway waits for. */
-const CALL_MS = 20_000;
-/** The same for a part's bytes, and for what the store copies or puts together. */
-const BULK_MS = 840_000;
+/** What tidies up after a failure gets no longer, since the failure is still to be told. */
+const TIDY_MS = 2_000;
 /** From here on a hash is made outside of the event loop. */
 const ASYNC_HASH_BYTES = 1024 * 1024;
 
@@ -69,6 +68,7 @@ interface Range {
 export class S3Bucket {
   readonly settings: S3Settings;
   readonly #client: ReturnType<typeof createClient>;
+  readonly #patience: Patience;
   readonly #written: {
     readonly ContentType: string;
     readonly ACL?: ObjectCannedACL;
@@ -82,6 +82,7 @@ export class S3Bucket {
     this.settings = settings;
     const { encryption, acl, storageClass } = settings;
     this.#client = createClient(settings, onCall);
+    this.#patience = { ...PATIENCE, ...settings.patience };
     this.#written = {
       ContentType: OCTETS,
       ...(acl === undefined ? {} : { ACL: acl as ObjectCannedACL }),
@@ -98,11 +99,16 @@ export class S3Bucket {
   /** An object or a range of it; its stream must be read or destroyed. Undefined where there is none. */
   async get(key: string, range?: Range): Promise<GetObjectCommandOutput | undefined> {
     const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end}`;
+    // The deadline is that of the answer's beginning: how long its body takes is for the client to say.
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), this.#patience.callMs);
     try {
-      return await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }), deadline(CALL_MS));
+      return await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }), { abortSignal: limit.signal });
     } catch (error) {
       if (codeOf(error) === "NoSuchKey") return undefined;
       throw faultOf("GetObject", key, error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -118,13 +124,21 @@ export class S3Bucket {
       found = object;
     } catch (error) {
       if (codeOf((error as Error).cause) !== "InvalidRange") throw error;
-      found = await this.#run("HeadObject", key, async () => {
-        return await this.#client.send(new HeadObjectCommand(this.#at(key)), deadline(CALL_MS));
-      });
+      found = await this.#headEmpty(key);
     }
     if (found === undefined) return undefined;
     const size = Number(/\/(\d+)$/.exec(found.ContentRange ?? "")?.[1] ?? found.ContentLength ?? 0);
     return { size, etag: found.ETag ?? "", lastModified: found.LastModified ?? new Date(0) };
+  }
+
+  /** An object that was there a moment ago, and so was the bucket: here 404 can only mean that the object is gone. */
+  async #headEmpty(key: string): Promise<Partial<GetObjectCommandOutput> | undefined> {
+    try {
+      return await this.#client.send(new HeadObjectCommand(this.#at(key)), this.#call());
+    } catch (error) {
+      if (codeOf(error) === "NotFound") return undefined;
+      throw faultOf("HeadObject", key, error);
+    }
   }
 
   /**
@@ -163,14 +177,14 @@ export class S3Bucket {
     }
     const { ETag, $metadata } = await this.#client.send(
       command,
-      deadline(bytes.byteLength > ASYNC_HASH_BYTES ? BULK_MS : CALL_MS),
+      bytes.byteLength > ASYNC_HASH_BYTES ? this.#bulk() : this.#call(),
     );
     return { etag: ETag ?? "", attempts: $metadata.attempts ?? 1 };
   }
 
   async delete(key: string): Promise<void> {
     await this.#run("DeleteObject", key, async () => {
-      await this.#client.send(new DeleteObjectCommand(this.#at(key)), deadline(CALL_MS));
+      await this.#client.send(new DeleteObjectCommand(this.#at(key)), this.#call());
     });
   }
 
@@ -179,7 +193,7 @@ export class S3Bucket {
     const { root, bucket } = this.settings;
     const answer = await this.#run("DeleteObjects", keys[0] ?? "", async () => {
       const Delete = { Quiet: true, Objects: keys.map((key) => ({ Key: `${root}${key}` })) };
-      return await this.#client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete }), deadline(CALL_MS));
+      return await this.#client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete }), this.#call());
     });
     return (answer.Errors ?? [])
       .filter(({ Code }) => Code !== "NoSuchKey")
@@ -200,7 +214,7 @@ export class S3Bucket {
         StartAfter: options.startAfter === undefined ? undefined : `${root}${options.startAfter}`,
         MaxKeys: options.limit,
       });
-      return await this.#client.send(command, deadline(CALL_MS));
+      return await this.#client.send(command, this.#call());
     });
   }
 
@@ -215,7 +229,7 @@ export class S3Bucket {
         ...this.#written,
         ...(withSums ? { ChecksumAlgorithm: "SHA256" } : {}),
       });
-      return await this.#client.send(command, deadline(CALL_MS));
+      return await this.#client.send(command, this.#call());
     });
     if (UploadId === undefined) throw new Error(`S3 CreateMultipartUpload ${key}: the store gave no upload id`);
     return { key, id: UploadId, withSums };
@@ -233,7 +247,7 @@ export class S3Bucket {
       ChecksumSHA256: sum,
     });
     const { ETag } = await this.#run("UploadPart", key, async () => {
-      return await this.#client.send(command, deadline(BULK_MS));
+      return await this.#client.send(command, this.#bulk());
     });
     return { number, etag: ETag ?? "", sha256: sum };
   }
@@ -248,7 +262,7 @@ export class S3Bucket {
         CopySource: this.#sourceOf(source),
         CopySourceRange: range === undefined ? undefined : `bytes=${range.start}-${range.end}`,
       });
-      return await this.#client.send(command, deadline(BULK_MS));
+      return await this.#client.send(command, this.#bulk());
     });
     return { number, etag: CopyPartResult?.ETag ?? "", sha256: undefined };
   }
@@ -266,7 +280,7 @@ export class S3Bucket {
         UploadId: id,
         MultipartUpload: { Parts },
       });
-      await this.#client.send(command, deadline(BULK_MS));
+      await this.#client.send(command, this.#bulk());
     } catch (error) {
       if (codeOf(error) === "NoSuchUpload" && attemptsOf(error) > 1) return;
       throw faultOf("CompleteMultipartUpload", key, error);
@@ -274,30 +288,39 @@ export class S3Bucket {
   }
 
   /** Removes an upload that is not completed; it may be gone. */
-  async abortUpload({ key, id }: Upload): Promise<void> {
+  async abortUpload({ key, id }: Pick<Upload, "key" | "id">, limits = this.#call()): Promise<void> {
     try {
-      await this.#client.send(new AbortMultipartUploadCommand({ ...this.#at(key), UploadId: id }), deadline(CALL_MS));
+      await this.#client.send(new AbortMultipartUploadCommand({ ...this.#at(key), UploadId: id }), limits);
     } catch (error) {
       if (codeOf(error) !== "NoSuchUpload") throw faultOf("AbortMultipartUpload", key, error);
     }
   }
 
-  /** Uploads that were begun before a time and not completed, a page at a time. */
-  async *uploadsBefore(time: Date): AsyncGenerator<Upload> {
+  /** Tries to remove an upload that failed, for a moment: what stays is removed with what processes leave behind. */
+  async giveUp(upload: Upload): Promise<void> {
+    await this.abortUpload(upload, deadline(Math.min(TIDY_MS, this.#patience.callMs))).catch(() => undefined);
+  }
+
+  /**
+   * Uploads below a prefix that were begun before a time and not completed; they may be aborted as they come. A page goes on
+   * after the last one's key, whatever other uploads that key has: not every store knows the mark again that it gave for one.
+   */
+  async *uploadsBefore(time: Date, prefix: string): AsyncGenerator<Pick<Upload, "key" | "id">> {
     const { root, bucket } = this.settings;
-    let after: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } = {};
-    for (;;) {
-      const page = await this.#run("ListMultipartUploads", "", async () => {
-        const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: root, ...after });
-        return await this.#client.send(command, deadline(CALL_MS));
+    const below = `${root}${prefix}`;
+    let after: string | undefined;
+    do {
+      const KeyMarker = after;
+      const page = await this.#run("ListMultipartUploads", prefix, async () => {
+        const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: below, KeyMarker });
+        return await this.#client.send(command, this.#call());
       });
       for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-        if (Key?.startsWith(root) === true && UploadId !== undefined && Initiated !== undefined && Initiated < time)
+        if (Key?.startsWith(below) === true && UploadId !== undefined && Initiated !== undefined && Initiated < time)
           yield { key: Key.slice(root.length), id: UploadId };
       }
-      if (page.IsTruncated !== true) return;
-      after = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
-    }
+      after = page.IsTruncated === true ? page.NextKeyMarker : undefined;
+    } while (after !== undefined);
   }
 
   /** A copy that the store makes in one step: at most 5 GB. Throws NoSuchKey where the source is gone. */
@@ -309,7 +332,7 @@ export class S3Bucket {
         CopySource: this.#sourceOf(source),
         MetadataDirective: "REPLACE",
       });
-      await this.#client.send(command, deadline(BULK_MS));
+      await this.#client.send(command, this.#bulk());
     });
   }
 
@@ -323,6 +346,14 @@ export class S3Bucket {
   /** Frees the connections. */
   close(): void {
     this.#client.destroy();
+  }
+
+  #call(): { abortSignal: AbortSignal } {
+    return deadline(this.#patience.callMs);
+  }
+
+  #bulk(): { abortSignal: AbortSignal } {
+    return deadline(this.#patience.bulkMs);
   }
 
   #at(key: string): { Bucket: string; Key: string } {
@@ -367,7 +398,10 @@ function conflictOf(error: unknown): unknown {
 
 const FULL = new Set(["QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"]);
 const THROTTLED = new Set(["SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"]);
-const BROKEN = new Set(["TimeoutError", "AbortError", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"]);
+const BROKEN = new Set([
+  ...["TimeoutError", "AbortError", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"],
+  ...["EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN"],
+]);
 
 /** What a failure means to the registry, with S3's own words as its cause. */
 export function faultOf(operation: string, key: string, error: unknown): Error {

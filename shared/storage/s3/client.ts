@@ -1,11 +1,11 @@
 /** The SDK's client for a bucket: how it connects, signs, tries again, and what it tells of itself. */
 import { S3Client } from "@aws-sdk/client-s3";
+import { PATIENCE, Retries } from "./retries.ts";
 import type { S3Settings } from "./settings.ts";
 
 /** A connection on which nothing moves for this long is given up. */
 const SILENCE_MS = 60_000;
 const CONNECT_MS = 5_000;
-const ATTEMPTS = 6;
 const SOCKETS = 256;
 
 /** A request to the store as it ended, tries included. */
@@ -20,6 +20,7 @@ export interface S3Call {
 /** Makes a client. `onCall` is told of every request, without bodies and credentials. */
 export function createClient(settings: S3Settings, onCall?: (call: S3Call) => void): S3Client {
   const { endpoint, credentials, userAgent } = settings;
+  const patience = { ...PATIENCE, ...settings.patience };
   const agent = { keepAlive: true, maxSockets: SOCKETS, timeout: SILENCE_MS };
   const client = new S3Client({
     region: settings.region,
@@ -30,7 +31,8 @@ export function createClient(settings: S3Settings, onCall?: (call: S3Call) => vo
     // Each write names its own SHA-256; what the SDK would add on top is more than many stores take.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
-    maxAttempts: ATTEMPTS,
+    maxAttempts: patience.attempts,
+    retryStrategy: new Retries(patience),
     requestHandler: {
       connectionTimeout: CONNECT_MS,
       socketTimeout: SILENCE_MS,

@@ -159,7 +159,11 @@ export class S3Drafts implements DraftStore {
   async *#readObject(key: string): AsyncGenerator<Uint8Array> {
     const object = await this.#bucket.get(key);
     if (object?.Body === undefined) throw new DraftGoneError();
-    yield* object.Body as AsyncIterable<Uint8Array>;
+    try {
+      yield* object.Body as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      throw faultOf("GetObject", key, error);
+    }
   }
 
   /**
@@ -234,7 +238,7 @@ export class S3Drafts implements DraftStore {
       }
       await this.#bucket.completeUpload(upload, parts);
     } catch (error) {
-      await this.#bucket.abortUpload(upload).catch(() => undefined);
+      await this.#bucket.giveUp(upload);
       throw error;
     }
     await checkStored(this.#bucket, key, size);
@@ -286,7 +290,7 @@ class PartSender {
   async abort(): Promise<void> {
     await Promise.all(this.#inFlight);
     const upload = await this.#upload?.catch(() => undefined);
-    if (upload !== undefined) await this.#bucket.abortUpload(upload).catch(() => undefined);
+    if (upload !== undefined) await this.#bucket.giveUp(upload);
   }
 
   async #send(part: Part, number: number, upload: Promise<Upload>): Promise<void> {
@@ -313,32 +317,38 @@ async function checkStored(bucket: S3Bucket, key: string, size: number): Promise
   if (stored?.size !== size) throw new OverloadedError(`S3: ${key} was deleted while it was written`, 1);
 }
 
-/** Pieces of about one size, none of them smaller than a part may be. */
+/** Pieces of at least the wanted size and less than twice of it: none is smaller, or larger, than a part may be. */
 function piecesOf(
   { key, size }: Segment,
   pieceBytes: number,
 ): { source: string; range?: { start: number; end: number } }[] {
-  if (size <= pieceBytes) return [{ source: key }];
-  // Fewer and larger ones, but for those of which one request could not copy more.
-  const most = MOST_COPIED / 2;
-  const count = pieceBytes > most ? Math.ceil(size / most) : Math.floor(size / pieceBytes);
-  const bytes = Math.ceil(size / count);
+  const count = Math.max(Math.floor(size / pieceBytes), Math.ceil(size / (MOST_COPIED - MOST_PARTS)));
+  if (count <= 1) return [{ source: key }];
+  const bytes = Math.floor(size / count);
   return Array.from({ length: count }, (_, i) => ({
     source: key,
-    range: { start: i * bytes, end: Math.min((i + 1) * bytes, size) - 1 },
+    range: { start: i * bytes, end: (i === count - 1 ? size : (i + 1) * bytes) - 1 },
   }));
 }
 
+/** After a failure no more is begun, and it is thrown when what was begun has ended: an upload is aborted once and for all. */
 async function mapLimit<T, R>(
   items: readonly T[],
   limit: number,
   map: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
   const results: R[] = [];
+  const failures: unknown[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
-    for (let index = next++; index < items.length; index = next++) results[index] = await map(items[index] as T, index);
+    for (let index = next++; index < items.length && failures.length === 0; index = next++) {
+      await map(items[index] as T, index).then(
+        (result) => (results[index] = result),
+        (error: unknown) => failures.push(error),
+      );
+    }
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  if (failures.length > 0) throw failures[0];
   return results;
 }

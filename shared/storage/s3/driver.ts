@@ -72,17 +72,23 @@ export class S3Driver implements StorageDriver {
 
   async read(key: string, limit: number): Promise<Uint8Array | undefined> {
     checkKey(key);
-    const object = await this.#bucket.get(key);
-    if (object?.Body === undefined) return undefined;
-    if ((object.ContentLength ?? 0) > limit) {
-      (object.Body as Readable).destroy();
-      throw new ObjectTooLargeError(key, limit);
-    }
-    return await gather(key, object.Body as Readable);
+    return await unbroken(async () => {
+      const object = await this.#bucket.get(key);
+      if (object?.Body === undefined) return undefined;
+      if ((object.ContentLength ?? 0) > limit) {
+        (object.Body as Readable).destroy();
+        throw new ObjectTooLargeError(key, limit);
+      }
+      return await gather(key, object.Body as Readable);
+    });
   }
 
   async get(key: string, range?: ByteRange): Promise<StoredObject | undefined> {
     checkKey(key);
+    return await unbroken(async () => await this.#get(key, range));
+  }
+
+  async #get(key: string, range: ByteRange | undefined): Promise<StoredObject | undefined> {
     let object;
     try {
       object = await this.#bucket.get(key, range);
@@ -182,11 +188,18 @@ export class S3Driver implements StorageDriver {
   }
 
   /** Removes multipart uploads that were begun before, and that nobody will complete; and what the store was asked with. */
-  async removeLeftovers(ageMs: number): Promise<void> {
+  async removeLeftovers(ageMs: number, prefix: string): Promise<void> {
+    checkPrefix(prefix);
     const before = new Date(Date.now() - ageMs);
-    for await (const upload of this.#bucket.uploadsBefore(before)) await this.#bucket.abortUpload(upload);
+    const failures: unknown[] = [];
+    for (const below of [prefix, PROBES]) {
+      for await (const upload of this.#bucket.uploadsBefore(before, below)) {
+        await this.#bucket.abortUpload(upload).catch((error: unknown) => failures.push(error));
+      }
+    }
     const { objects } = await this.list(PROBES);
     for (const { key, lastModified } of objects) if (lastModified < before) await this.#bucket.delete(key);
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Frees the connections. */
@@ -203,19 +216,24 @@ export class S3Driver implements StorageDriver {
 
   /** The ETag of an object that holds just these bytes. */
   async #holds(key: string, bytes: Uint8Array): Promise<string | undefined> {
-    const object = await this.#bucket.get(key);
-    if (object?.Body === undefined) return undefined;
-    const stored = await gather(key, object.Body as Readable);
-    return Buffer.compare(stored, bytes) === 0 ? object.ETag : undefined;
+    return await unbroken(async () => {
+      const object = await this.#bucket.get(key);
+      if (object?.Body === undefined) return undefined;
+      const stored = await gather(key, object.Body as Readable);
+      return Buffer.compare(stored, bytes) === 0 ? object.ETag : undefined;
+    });
   }
 }
+
+/** An answer that broke off in its body. */
+class BrokenBodyError extends OverloadedError {}
 
 async function gather(key: string, stream: Readable): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   try {
     for await (const chunk of stream) chunks.push(chunk as Uint8Array);
   } catch (error) {
-    throw faultOf("GetObject", key, error);
+    throw new BrokenBodyError(faultOf("GetObject", key, error).message, 1, { cause: error });
   }
   return Buffer.concat(chunks);
 }
@@ -229,6 +247,16 @@ function worded(condition: PutCondition | undefined, { etags }: StorePromises): 
 /** As the headers of an answer say it: in their listings some stores are more exact. */
 function toTheSecond(time: Date): Date {
   return new Date(Math.floor(time.getTime() / 1000) * 1000);
+}
+
+/** Asks once more where an answer breaks off that nobody has seen anything of: the SDK repeats only what fails before. */
+async function unbroken<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof BrokenBodyError) return await ask();
+    throw error;
+  }
 }
 
 /** Reads only as fast as it is read; cancelling it ends the request. */

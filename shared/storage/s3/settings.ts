@@ -1,3 +1,5 @@
+import type { Patience } from "./retries.ts";
+
 /** Which bucket, how it is reached, and how objects are written to it. */
 export interface S3Settings {
   readonly bucket: string;
@@ -36,6 +38,8 @@ export interface S3Settings {
   readonly userAgent?: string;
   /** How long a presigned URL is good, in seconds. */
   readonly presignSeconds: number;
+  /** Where it differs from the usual. */
+  readonly patience?: Partial<Patience>;
 }
 
 /** What a store keeps of what Amazon S3 promises. */
