@@ -57,7 +57,16 @@ interface Session {
   readonly unchanged: PutCondition;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/**
+ * UUIDs of version 8, whose meaning is their maker's (RFC 9562). Registries of the distribution make versions 4 and 7: a
+ * session of theirs has a start just as ours, but its bytes lie elsewhere, so it would pass for an empty one of ours.
+ */
+const OWN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+function newId(): string {
+  const id = randomUUID();
+  return `${id.slice(0, 14)}8${id.slice(15)}`;
+}
 
 /**
  * Upload sessions of one repository. All of a session is in storage, so it survives a restart and any process can go on
@@ -85,7 +94,7 @@ export class UploadStore {
 
   /** Starts a session; gives its id. `algorithm` is what the client means to commit with. */
   async start(algorithm: DigestAlgorithm = CANONICAL_ALGORITHM): Promise<string> {
-    const id = randomUUID();
+    const id = newId();
     const startedAt = this.#now()
       .toISOString()
       .replace(/\.\d+Z$/, "Z");
@@ -312,7 +321,7 @@ export class UploadStore {
   }
 
   async #open(id: string): Promise<Session> {
-    if (!UUID.test(id)) throw unknownUpload(id);
+    if (!OWN_ID.test(id)) throw unknownUpload(id);
     const [started, stored] = await Promise.all([
       this.#driver.head(layout.uploadStart(this.#name, id)),
       this.#driver.get(layout.uploadState(this.#name, id)),

@@ -135,7 +135,7 @@ describe("who may not", () => {
     await pushImage(createTestApp(driver).send, "r", "v1");
     const before = await snapshot(driver);
     const { send } = app(driver, reader);
-    const id = "00000000-0000-4000-8000-000000000000";
+    const id = "00000000-0000-8000-8000-000000000000";
     for (const [method, path] of [
       ["POST", "/v2/r/blobs/uploads/"],
       ["GET", `/v2/r/blobs/uploads/${id}`],

@@ -323,7 +323,7 @@ describe("a registry that is read-only", () => {
       ["POST", "/v2/r/blobs/uploads/"],
       ["POST", `/v2/s/blobs/uploads/?mount=${digest}&from=r`],
       ["POST", `/v2/r/blobs/uploads/?digest=${sha256("x")}`],
-      ["PATCH", "/v2/r/blobs/uploads/00000000-0000-4000-8000-000000000000"],
+      ["PATCH", "/v2/r/blobs/uploads/00000000-0000-8000-8000-000000000000"],
       ["PUT", "/v2/r/manifests/v1"],
       ["DELETE", "/v2/r/manifests/v1"],
       ["DELETE", blob],

@@ -330,9 +330,17 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
   });
 
   describe("a session that is not there", () => {
-    const uuid = "00000000-0000-4000-8000-000000000000";
     it.each<[what: string, location: () => Promise<string>]>([
-      ["never was", async () => `/v2/r/blobs/uploads/${uuid}`],
+      ["never was", async () => "/v2/r/blobs/uploads/00000000-0000-8000-8000-000000000000"],
+      ...["4", "7"].map((version): [string, () => Promise<string>] => [
+        `was begun by another registry, which makes UUIDs of version ${version}`,
+        async () => {
+          const id = `00000000-0000-${version}000-8000-000000000000`;
+          const key = `docker/registry/v2/repositories/r/_uploads/${id}/startedat`;
+          await on.store.driver.put(key, Buffer.from("2026-01-02T03:04:05Z"));
+          return `/v2/r/blobs/uploads/${id}`;
+        },
+      ]),
       ["has an id that is none", async () => "/v2/r/blobs/uploads/..%2e"],
       ["has an id that is the name of another file", async () => "/v2/r/blobs/uploads/startedat"],
       ["belongs to another repository", async () => (await start("", "other")).replace("/v2/other/", "/v2/r/")],
@@ -447,7 +455,7 @@ describe.each(STORES)("upload sessions on %s", (_, makeStore) => {
       await pushBlob(send, "r", bytes);
       const before = await snapshot(on.store.driver);
       const uploads = "docker/registry/v2/repositories/r/_uploads/";
-      for (const key of ["a/data", "b/hashstates/sha256/0", "00000000-0000-4000-8000-000000000000/startedat"]) {
+      for (const key of ["a/data", "b/hashstates/sha256/0", "00000000-0000-8000-8000-000000000000/startedat"]) {
         await on.store.driver.put(uploads + key, Buffer.from("left"));
       }
       const { sessions } = await on.registry.purgeUploads({ ageMs: -1000, dryRun: false });

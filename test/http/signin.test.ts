@@ -58,7 +58,7 @@ describe("without credentials", () => {
     ["DELETE", "/v2/r/manifests/v1"],
     ["GET", `/v2/r/blobs/${sha256("x")}`],
     ["POST", "/v2/r/blobs/uploads/"],
-    ["PATCH", "/v2/r/blobs/uploads/00000000-0000-4000-8000-000000000000"],
+    ["PATCH", "/v2/r/blobs/uploads/00000000-0000-8000-8000-000000000000"],
     ["GET", "/v2/no/such/path"],
     ["GET", "/v2/NOT-A-NAME/tags/list"],
   ])("%s %s is answered with 401, the realm and an error", async (method, target) => {
