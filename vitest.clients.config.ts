@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     globalSetup: ["test/support/build.ts"],
+    setupFiles: ["test/support/keep-logs.ts"],
     testTimeout: 240_000,
     hookTimeout: 120_000,
     pool: "forks",

@@ -1,5 +1,5 @@
 /**
- * Both run at once on the folder. Some actors work at the same time, each in a repository of its own but all with the same
+ * Both run at once on one storage. Some actors work at the same time, each in a repository of its own but all with the same
  * blobs, and each sends every request to one of the two by lot. After each step the other must show what the step did.
  * A run can be repeated: LADING_SEED=<the seed in the test's name>.
  */
@@ -9,13 +9,14 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { sha256, type Api } from "../support/api.ts";
 import { json } from "../support/images.ts";
-import { PEERS } from "../support/peers.ts";
-import { beside } from "./beside.ts";
+import { beside, PAIRS } from "./beside.ts";
 import { makeManifest, pushMade, tagsOf, type Made } from "./content.ts";
 
 const SEED = Number(process.env["LADING_SEED"] ?? randomInt(2 ** 31));
 const ACTORS = 4;
-const STEPS = 40;
+/** In a bucket what each step costs is requests, and reading it all again more of them. */
+const STEPS = { folder: 40, bucket: 12 };
+const ROUNDS = { folder: 60, bucket: 15 };
 const TAGS = ["v1", "v2", "latest"];
 
 /** Numbers by lot, the same for the same seed. */
@@ -30,11 +31,12 @@ function lots(seed: number): (below: number) => number {
   };
 }
 
-describe.each(PEERS)("$name", (kind) => {
-  const place = beside(kind);
+describe.each(PAIRS)("$name", (pair) => {
+  const place = beside(pair);
+  const kind = pair.peer;
 
   test(`pushes, pulls, moves of tags and deletes through both, seed ${SEED}`, async () => {
-    const [ours, peer] = [await place.startOurs(), await place.startPeer()];
+    const [ours, peer] = await place.start();
     // Few blobs, so that the actors push the same ones at the same time.
     const shared = [0, 1, 2, 3].map((i) => Buffer.from(`layer ${i} of ${SEED} `.repeat(200)));
     const history: string[] = [];
@@ -93,7 +95,7 @@ describe.each(PEERS)("$name", (kind) => {
         return `delete ${tag}`;
       };
 
-      for (let step = 0; step < STEPS; step++) {
+      for (let step = 0; step < STEPS[pair.storage.on]; step++) {
         const [one, other] = lot(2) === 1 ? [ours, peer] : [peer, ours];
         const operation = pick([push, push, push, move, move, remove, untag]) ?? push;
         const began = `actor ${actor}, step ${step}, through ${one === ours ? "us" : "it"}: ${operation.name}`;
@@ -113,7 +115,7 @@ describe.each(PEERS)("$name", (kind) => {
   });
 
   test("in one repository, one pushes while the other deletes what stands beside it", async () => {
-    const [ours, peer] = [await place.startOurs(), await place.startPeer()];
+    const [ours, peer] = await place.start();
     let done = false;
     const deleting = async (): Promise<number> => {
       let rounds = 0;
@@ -126,7 +128,7 @@ describe.each(PEERS)("$name", (kind) => {
     };
     const pushing = async (): Promise<void> => {
       try {
-        for (let i = 0; i < 60; i++) {
+        for (let i = 0; i < ROUNDS[pair.storage.on]; i++) {
           const made = makeManifest();
           await pushMade(peer.api, "team/app", made, "theirs");
           expect((await ours.api.manifest("team/app", "theirs")).body.equals(made.bytes)).toBe(true);
@@ -140,12 +142,16 @@ describe.each(PEERS)("$name", (kind) => {
     const [rounds] = await Promise.all([deleting(), pushing()]);
     expect(rounds).toBeGreaterThan(0);
   });
+});
+
+describe.each(PAIRS.filter(({ storage }) => storage.on === "folder"))("$name", (pair) => {
+  const place = beside(pair);
 
   test("the end of an upload leaves the folder in which it may be about to begin one", async () => {
     // It makes `_uploads` and then the session's folder: removed in between, its client gets a 500.
     const ours = await place.startOurs();
     await pushMade(ours.api, "team/app", makeManifest(), "v1");
-    const uploads = path.join(place.root, "docker/registry/v2/repositories/team/app/_uploads");
+    const uploads = path.join(place.storage.location.root ?? "", "docker/registry/v2/repositories/team/app/_uploads");
     expect(await readdir(uploads)).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 /** A bit of everything that a registry stores, pushed by plain HTTP: through one registry, to be read through another. */
 import { randomBytes } from "node:crypto";
 import { expect } from "vitest";
-import { digest, sha256, type Api } from "../support/api.ts";
+import { digest, sha256, withQuery, type Api } from "../support/api.ts";
 import { json, OCI_INDEX, OCI_MANIFEST } from "../support/images.ts";
 
 export interface StoredManifest {
@@ -59,8 +59,8 @@ async function putOk(api: Api, repository: string, reference: string, bytes: Buf
   if (status !== 201) throw new Error(`PUT ${repository} ${reference}: ${status} ${body.toString()}`);
 }
 
-/** Pushes content below `prefix`. */
-export async function fill(api: Api, prefix: string): Promise<Content> {
+/** Pushes content below `prefix`, with a blob without bytes unless the registry cannot store one. */
+export async function fill(api: Api, prefix: string, { emptyBlob = true } = {}): Promise<Content> {
   const manifests: StoredManifest[] = [];
   const blobs: { repository: string; digest: string; bytes: Buffer }[] = [];
   const tags = new Map<string, string>();
@@ -92,7 +92,7 @@ export async function fill(api: Api, prefix: string): Promise<Content> {
   manifests.push({ repository: `${prefix}/index`, digest: sha256(index), type: OCI_INDEX, bytes: index });
 
   // What a manifest refers to, so that no garbage collection wants it: a blob in chunks, one without bytes, a mounted one.
-  const [chunked, empty] = [randomBytes(100_000), Buffer.alloc(0)];
+  const [chunked, empty] = [randomBytes(100_000), emptyBlob ? Buffer.alloc(0) : randomBytes(1)];
   await api.pushBlob(below, chunked, "sha256", 3);
   await api.pushBlob(below, empty);
   const odd = makeManifest({ blobs: [json({ odd: randomBytes(8).toString("hex") }), chunked, empty] });
@@ -152,4 +152,23 @@ function expectedTags(tags: ReadonlyMap<string, string>, repository: string): st
 export function splitTag(name: string): { repository: string; tag: string } {
   const colon = name.indexOf(":");
   return { repository: name.slice(0, colon), tag: name.slice(colon + 1) };
+}
+
+const CHUNK = randomBytes(20_000);
+const CHUNK_HEADERS = { "Content-Type": "application/octet-stream", "Content-Length": String(CHUNK.byteLength) };
+
+/** Opens an upload that holds bytes; gives where it goes on. */
+export async function openUpload(api: Api, repository: string): Promise<string> {
+  const location = await api.startUpload(repository);
+  return (await api.expect(202, "PATCH", location, { headers: CHUNK_HEADERS, body: CHUNK })).headers.location ?? "";
+}
+
+/** Goes on with what `openUpload` opened, to its end: nothing of it was lost. */
+export async function finishUpload(api: Api, location: string): Promise<void> {
+  const patched = await api.expect(202, "PATCH", location, { headers: CHUNK_HEADERS, body: CHUNK });
+  const whole = Buffer.concat([CHUNK, CHUNK]);
+  const last = withQuery(patched.headers.location ?? "", "digest", sha256(whole));
+  const { headers } = await api.expect(201, "PUT", last, { headers: { "Content-Length": "0" } });
+  const stored = await api.expect(200, "GET", headers.location ?? "");
+  expect(stored.body.equals(whole)).toBe(true);
 }

@@ -30,6 +30,8 @@ export interface CallOptions {
   readonly anonymous?: boolean;
   /** Takes the body away as it comes, in the place of `Reply.body`. */
   readonly onChunk?: (chunk: Buffer) => void;
+  /** Give the 307 itself, and not what it leads to. */
+  readonly stay?: boolean;
 }
 
 export const sha256 = (bytes: Uint8Array | string): string => digest("sha256", bytes);
@@ -64,7 +66,7 @@ export class Api {
   async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
     const reply = await this.#send(method, path, options);
     const { location } = reply.headers;
-    if (reply.status !== 307 || location === undefined) return reply;
+    if (reply.status !== 307 || location === undefined || options.stay === true) return reply;
     return await this.#send(method, location, { ...options, anonymous: true });
   }
 

@@ -18,6 +18,8 @@ export interface LadingOptions {
   readonly root?: string;
   /** A bucket instead of a driver; `root` is below it. */
   readonly bucket?: Bucket;
+  /** Blobs are streamed, and nobody is sent to the bucket for them. */
+  readonly streams?: boolean;
 }
 
 /** A bucket of a test server. */
@@ -61,7 +63,7 @@ export const USER: Credentials = { name: "ann", password: "secret" };
 
 export async function startLading(options: LadingOptions): Promise<Lading> {
   const { folder, driver = "filesystem", signIn = "none", host = "http", root = path.join(folder, "data") } = options;
-  const { bucket } = options;
+  const { bucket, streams = false } = options;
   const address = host === "https" ? outsideAddress() : "127.0.0.1";
   const certificate = host === "https" ? await makeCertificate(folder, address) : undefined;
   const htpasswd = signIn === "htpasswd" ? await writeHtpasswd(folder) : "";
@@ -77,6 +79,7 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
           ? { filesystem: { rootdirectory: root } }
           : { inmemory: {} }),
       delete: { enabled: true },
+      redirect: { disable: streams },
     },
     http: {
       addr: `${address}:0`,

@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Api } from "./api.ts";
+import { bucketSection, type LadingOptions } from "./lading.ts";
 import { runAny, startDaemon, type Finished } from "./process.ts";
 import { tool } from "./tools.ts";
 
@@ -12,11 +13,29 @@ export interface PeerKind {
   readonly deletesTags: boolean;
   /** What makes a folder a repository to its catalog. */
   readonly repositoryMark: "_layers" | "_manifests";
+  /** On S3 it takes a blob without bytes. */
+  readonly storesEmptyBlobsOnS3: boolean;
+  /** On S3 its list of tags has not all of them. */
+  readonly losesTagsOnS3: boolean;
 }
 
 export const PEERS: readonly PeerKind[] = [
-  { name: "docker-registry 2.8", program: "docker-registry", deletesTags: false, repositoryMark: "_layers" },
-  { name: "registry 3.1", program: "registry-3", deletesTags: true, repositoryMark: "_manifests" },
+  {
+    name: "docker-registry 2.8",
+    program: "docker-registry",
+    deletesTags: false,
+    repositoryMark: "_layers",
+    storesEmptyBlobsOnS3: false,
+    losesTagsOnS3: false,
+  },
+  {
+    name: "registry 3.1",
+    program: "registry-3",
+    deletesTags: true,
+    repositoryMark: "_manifests",
+    storesEmptyBlobsOnS3: true,
+    losesTagsOnS3: true,
+  },
 ];
 
 /** `storage.s3` of its configuration. */
@@ -32,7 +51,9 @@ export interface Peer {
 
 export interface PeerOptions {
   /** The root of the storage; or, to be on a bucket, the settings of its driver for S3. */
-  readonly root: string | S3Parameters;
+  readonly root?: string | S3Parameters;
+  /** A bucket instead of a folder; `root` is below it. */
+  readonly bucket?: LadingOptions["bucket"];
   /** For its configuration. */
   readonly folder: string;
   /** Purge uploads that are older than this as soon as it has started. */
@@ -60,7 +81,7 @@ export async function startPeer({ program }: PeerKind, options: PeerOptions): Pr
   };
 }
 
-/** Its `garbage-collect`, while nothing serves the folder. */
+/** Its `garbage-collect`, while nothing serves the storage. */
 export async function collectGarbage(
   { program }: PeerKind,
   options: PeerOptions,
@@ -71,13 +92,13 @@ export async function collectGarbage(
 }
 
 async function writeConfig(program: string, options: PeerOptions): Promise<string> {
-  const { root, folder, purgeOlderThan, streams = false } = options;
+  const { folder, purgeOlderThan, streams = false } = options;
   const file = path.join(folder, `${program}${streams ? "-streams" : ""}.yml`);
   const config = {
     version: 0.1,
     log: { level: "info" },
     storage: {
-      ...(typeof root === "string" ? { filesystem: { rootdirectory: root } } : { s3: root }),
+      ...storageSection(options),
       redirect: { disable: streams },
       tag: { concurrencylimit: 8 }, // its own default is the number of cores
       delete: { enabled: true },
@@ -92,4 +113,10 @@ async function writeConfig(program: string, options: PeerOptions): Promise<strin
   };
   await writeFile(file, JSON.stringify(config));
   return file;
+}
+
+function storageSection({ root, bucket }: PeerOptions): Record<string, unknown> {
+  if (typeof root === "object") return { s3: root };
+  const rootDirectory = root === undefined ? {} : { rootdirectory: root };
+  return bucket === undefined ? { filesystem: rootDirectory } : { s3: { ...bucketSection(bucket), ...rootDirectory } };
 }
