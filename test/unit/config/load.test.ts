@@ -15,7 +15,7 @@ describe("with no file", () => {
         driver: { kind: "filesystem", rootDirectory: "./data" },
         deleteEnabled: false,
         readOnly: false,
-        redirect: { disabled: false, head: false, except: { networks: [], clients: [] }, trustedProxies: [] },
+        redirect: { disabled: false, except: { networks: [], clients: [] }, trustedProxies: [] },
         tagConcurrency: 8,
         uploadPurging: { enabled: true, ageMs: 604_800_000, intervalMs: 86_400_000, dryRun: false },
       },
