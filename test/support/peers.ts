@@ -100,7 +100,8 @@ async function writeConfig(program: string, options: PeerOptions): Promise<strin
     storage: {
       ...storageSection(options),
       redirect: { disable: streams },
-      tag: { concurrencylimit: 8 }, // its own default is the number of cores
+      // Its own default is the number of cores. 2.8 takes the key for a second driver, and ends.
+      ...(program === "registry-3" ? { tag: { concurrencylimit: 8 } } : {}),
       delete: { enabled: true },
       maintenance: {
         uploadpurging:
