@@ -25,6 +25,8 @@ export interface EventFunction {
   readonly lines: readonly string[];
   /** Processes that were started so far. */
   readonly started: () => number;
+  /** Ends the processes that answer nothing just now, as Lambda does when it likes. */
+  retire(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -70,16 +72,20 @@ export function createEventFunction({ node, bundle, env, concurrency }: EventFun
       if ("error" in message) throw new Error(message.error);
       return "result" in message ? message.result : "";
     },
-    close: async () => {
-      await Promise.all(
-        [...all].map(async (child) => {
-          const ended = new Promise((resolve) => child.once("exit", resolve));
-          child.kill("SIGKILL");
-          await ended;
-        }),
-      );
-    },
+    retire: async () => await end(idle.splice(0)),
+    close: async () => await end([...all]),
   };
+}
+
+/** Kills them: a process that stands still hears nothing else. */
+async function end(children: readonly ChildProcess[]): Promise<void> {
+  await Promise.all(
+    children.map(async (child) => {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await ended;
+    }),
+  );
 }
 
 async function nextReply(child: ChildProcess): Promise<Reply> {
