@@ -68,9 +68,7 @@ export class BlobStore {
    * `from`, any stored blob will do: only for a client that may pull everywhere.
    */
   async mount(digest: Digest, from: BlobStore | undefined): Promise<boolean> {
-    const source = from === undefined ? await this.#driver.head(layout.blob(digest)) : await from.head(digest);
-    if (source === undefined) return false;
-    const stored = from === undefined ? digest : await from.#resolve(digest);
+    const stored = from === undefined ? await this.#stored(digest) : (await from.#find(digest))?.stored;
     if (stored === undefined) return false;
     // An alias leads distribution to the link of what it names: that one first.
     if (stored !== digest) await writeLink(this.#driver, layout.layerLink(this.#name, stored), stored);
@@ -84,6 +82,11 @@ export class BlobStore {
     if ((await this.#driver.head(key)) === undefined) return false;
     await this.#driver.delete(key);
     return true;
+  }
+
+  /** The digest itself, if its bytes are stored, for whichever repository. */
+  async #stored(digest: Digest): Promise<Digest | undefined> {
+    return (await this.#driver.head(layout.blob(digest))) === undefined ? undefined : digest;
   }
 
   /** The bytes of a blob of this repository: under which digest they lie, and their size and age. */

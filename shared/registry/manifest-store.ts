@@ -108,8 +108,7 @@ export class ManifestStore {
     const manifest = parseManifest(bytes, contentType);
     await this.#checkReferences(manifest);
 
-    const blob = layout.blob(digest);
-    if ((await this.#driver.head(blob))?.size !== bytes.byteLength) await this.#driver.put(blob, bytes);
+    await this.#driver.put(layout.blob(digest), bytes);
     await writeLink(this.#driver, layout.revisionLink(this.#name, digest), digest);
     const subject = manifest.subject?.digest;
     const wanted = new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags);
@@ -227,8 +226,12 @@ export class ManifestStore {
 
   /** Size of a manifest of this repository. */
   async #size(digest: Digest): Promise<number | undefined> {
-    const stored = await readLink(this.#driver, layout.revisionLink(this.#name, digest));
-    return stored === undefined ? undefined : (await this.#driver.head(layout.blob(stored)))?.size;
+    const [stored, info] = await Promise.all([
+      readLink(this.#driver, layout.revisionLink(this.#name, digest)),
+      this.#driver.head(layout.blob(digest)),
+    ]);
+    if (stored === undefined) return undefined;
+    return stored === digest && info !== undefined ? info.size : (await this.#driver.head(layout.blob(stored)))?.size;
   }
 }
 

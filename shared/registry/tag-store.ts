@@ -50,14 +50,11 @@ export class TagStore {
    */
   async delete(tag: Tag): Promise<boolean> {
     const link = layout.tagLink(this.#name, tag);
-    const history: string[] = [];
-    for await (const { key } of listKeys(this.#driver, layout.tag(this.#name, tag))) {
-      if (key !== link) history.push(key);
-    }
-    const existed = (await this.#driver.head(link)) !== undefined;
-    await this.#driver.deleteMany(history);
+    const keys: string[] = [];
+    for await (const { key } of listKeys(this.#driver, layout.tag(this.#name, tag))) keys.push(key);
+    await this.#driver.deleteMany(keys.filter((key) => key !== link));
     await this.#driver.delete(link);
-    return existed || history.length > 0;
+    return keys.length > 0;
   }
 
   /** Tags in lexical order. A page may hold fewer than it could, though more follow; see `listOrdered`. */

@@ -51,6 +51,14 @@ const sessionState = z.object({
 
 type SessionState = Omit<z.infer<typeof sessionState>, "draft"> & { readonly draft: Draft };
 
+/** What a request has brought. */
+interface Sent {
+  readonly bytes: number;
+  readonly digest: Digest | undefined;
+}
+
+const NOTHING: Sent = { bytes: 0, digest: undefined };
+
 interface Session {
   readonly state: SessionState;
   /** Holds while nobody else has published a state since. */
@@ -159,10 +167,16 @@ export class UploadStore {
       throw error;
     }
     const { state } = session;
-    if (last !== undefined && state.draft.size === 0) {
-      await this.put(digest, last);
-      await this.#remove(id);
-      return;
+    if (state.draft.size === 0) {
+      // A session whose end was cut off may have lost its state and not its start: what is sent then is the blob's end.
+      const ended =
+        last === undefined || (last.range?.start ?? 0) > 0
+          ? await this.#wasCommitted(digest, last)
+          : await this.#put(digest, last, async (sent) => await this.#isEnd(digest, sent));
+      if (ended) {
+        await this.#remove(id, session);
+        return;
+      }
     }
     const written = last === undefined ? undefined : await this.#append(state, last, false);
     const draft = written?.draft ?? state.draft;
@@ -177,31 +191,45 @@ export class UploadStore {
       if (written !== undefined && !(error instanceof OverloadedError)) await this.#discard(draft, state.draft);
       throw error;
     }
-    await this.#remove(id, draft);
+    await this.#remove(id, session, draft);
   }
 
   /**
    * Stores a blob that comes in one request with its digest: its bytes are written where they stay, and become visible only
    * if they are what was announced. Throws DIGEST_INVALID, SIZE_INVALID, RangeMismatchError.
    */
-  async put(digest: Digest, { body, length, range }: Chunk): Promise<void> {
+  async put(digest: Digest, chunk: Chunk): Promise<void> {
+    await this.#put(digest, chunk, async () => false);
+  }
+
+  /** The same, but for bytes of another digest that `isKnown` says are none the less what the client meant. */
+  async #put(digest: Digest, { body, length, range }: Chunk, isKnown: (sent: Sent) => Promise<boolean>): Promise<true> {
     if (range !== undefined && range.start !== 0) throw new RangeMismatchError(0);
     const hasher = bodyHasher(algorithmOf(digest));
     const hashed = new HashedBody(body, hasher);
-    await this.#driver.drafts.write(layout.blob(digest), hashed, {
-      ...(length === undefined ? {} : { length }),
-      verify: async () => {
-        checkLength(range, hashed.bytes);
-        checkDigest(digest, await hasher.digest());
-      },
-    });
+    let actual: Digest | undefined;
+    try {
+      await this.#driver.drafts.write(layout.blob(digest), hashed, {
+        ...(length === undefined ? {} : { length }),
+        verify: async () => {
+          checkLength(range, hashed.bytes);
+          actual = await hasher.digest();
+          checkDigest(digest, actual);
+        },
+      });
+    } catch (error) {
+      const differs = actual !== undefined && actual !== digest;
+      if (differs && (await isKnown({ bytes: hashed.bytes, digest: actual }))) return true;
+      throw error;
+    }
     await this.#blobs.link(digest);
+    return true;
   }
 
   /** Ends a session without a blob. Throws BLOB_UPLOAD_UNKNOWN. */
   async cancel(id: string): Promise<void> {
-    const { state } = await this.#open(id);
-    await this.#remove(id, state.draft);
+    const session = await this.#open(id);
+    await this.#remove(id, session, session.state.draft);
   }
 
   /** Writes a chunk after what a state holds, hashing as it goes. `more`: the hash must be able to go on afterwards. */
@@ -243,13 +271,12 @@ export class UploadStore {
   async #publish(draft: Draft, digest: Digest, actual: Digest): Promise<void> {
     checkDigest(digest, actual);
     const key = layout.blob(digest);
-    const isStored = async (): Promise<boolean> => (await this.#driver.head(key))?.size === draft.size;
-    if (!(await isStored())) {
-      try {
-        await this.#driver.drafts.publish(draft, key);
-      } catch (error) {
-        // Of two commits of one session the slower finds its bytes moved away, to where it wanted them.
-        if (!(await isStored())) throw error instanceof DraftGoneError ? endedElsewhere() : error;
+    try {
+      await this.#driver.drafts.publish(draft, key);
+    } catch (error) {
+      // Of two commits of one session the slower finds its bytes moved away, to where it wanted them; and so does a retry.
+      if ((await this.#driver.head(key))?.size !== draft.size) {
+        throw error instanceof DraftGoneError ? endedElsewhere() : error;
       }
     }
     await this.#blobs.link(digest);
@@ -304,20 +331,26 @@ export class UploadStore {
    * commit is its end.
    */
   async #wasCommitted(digest: Digest, last: Chunk | undefined): Promise<boolean> {
-    const blob = await this.#blobs.head(digest);
-    if (blob === undefined) return false;
-    if (last === undefined) return true;
-    const sent = nativeHasher(algorithmOf(digest));
-    const body = new HashedBody(last.body, sent);
+    if (last === undefined) return await this.#isEnd(digest, NOTHING);
+    if ((await this.#blobs.head(digest)) === undefined) return false;
+    const hasher = nativeHasher(algorithmOf(digest));
+    const body = new HashedBody(last.body, hasher);
     const passing = body[Symbol.asyncIterator]();
     while ((await passing.next()).done !== true);
-    if (body.bytes === 0 || body.bytes > blob.size) return body.bytes === 0;
-    const stored = await this.#blobs.get(digest, { start: blob.size - body.bytes, end: blob.size - 1 });
+    return await this.#isEnd(digest, { bytes: body.bytes, digest: hasher.digest() });
+  }
+
+  /** Is there such a blob, and does it end with these bytes? */
+  async #isEnd(digest: Digest, sent: Sent): Promise<boolean> {
+    const blob = await this.#blobs.head(digest);
+    if (blob === undefined || sent.bytes > blob.size) return false;
+    if (sent.bytes === 0) return true;
+    const stored = await this.#blobs.get(digest, { start: blob.size - sent.bytes, end: blob.size - 1 });
     if (stored === undefined) return false;
     const end = nativeHasher(algorithmOf(digest));
     if (stored.body instanceof Uint8Array) end.update(stored.body);
     else for await (const chunk of stored.body) end.update(chunk);
-    return sent.digest() === end.digest();
+    return end.digest() === sent.digest;
   }
 
   async #open(id: string): Promise<Session> {
@@ -347,11 +380,15 @@ export class UploadStore {
     await this.#driver.put(layout.uploadState(this.#name, id), Buffer.from(JSON.stringify(state)), condition);
   }
 
-  /** The start goes first: without it there is no session, whatever a crash leaves of the rest to the purge. */
-  async #remove(id: string, draft?: Draft): Promise<void> {
-    await this.#driver.delete(layout.uploadStart(this.#name, id));
+  /**
+   * The start goes first: without it there is no session, whatever a crash leaves of the rest to the purge. A store that
+   * takes all in one request may do them in any order; a session that is left without its state is told from a new one when
+   * it is committed again.
+   */
+  async #remove(id: string, { unchanged }: Session, draft?: Draft): Promise<void> {
+    const state = "ifNoneMatch" in unchanged ? [] : [layout.uploadState(this.#name, id)];
     const keys = draft === undefined ? [] : this.#driver.drafts.keysOf(draft);
-    await this.#driver.deleteMany([layout.uploadState(this.#name, id), ...keys]);
+    await this.#driver.deleteMany([layout.uploadStart(this.#name, id), ...state, ...keys]);
   }
 }
 

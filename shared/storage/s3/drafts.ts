@@ -49,11 +49,12 @@ export class S3Drafts implements DraftStore {
     checkKey(key);
     const reader = new PartReader(body, this.#budget);
     try {
-      await this.#store(key, reader, this.#partSizes(length), NOTHING_INLINE, async () => {
+      const stored = await this.#store(key, reader, this.#partSizes(length), NOTHING_INLINE, async () => {
         if (!(await reader.isAtEnd()))
           throw new Error(`the body is longer than what ${MOST_PARTS} parts hold, since its length was not announced`);
         await verify();
       });
+      if (stored.inParts === true) await checkStored(this.#bucket, key, stored.size);
     } finally {
       await reader.cancel();
     }
@@ -177,7 +178,7 @@ export class S3Drafts implements DraftStore {
     sizes: PartSizes,
     inlineBytes: number,
     verify: WriteOptions["verify"],
-  ): Promise<{ size: number; inline?: Uint8Array }> {
+  ): Promise<{ size: number; inline?: Uint8Array; inParts?: true }> {
     const first = await reader.read(sizes(1));
     let whole: boolean;
     try {
@@ -186,7 +187,9 @@ export class S3Drafts implements DraftStore {
       first?.release();
       throw error;
     }
-    if (!whole && first !== undefined) return { size: await this.#storeParts(key, first, reader, sizes, verify) };
+    if (!whole && first !== undefined) {
+      return { size: await this.#storeParts(key, first, reader, sizes, verify), inParts: true };
+    }
     try {
       const bytes = first?.bytes ?? new Uint8Array();
       await verify();
@@ -214,7 +217,7 @@ export class S3Drafts implements DraftStore {
         part = sender.count < MOST_PARTS ? await reader.read(sizes(sender.count + 1)) : undefined;
       }
       await verify();
-      await sender.complete(size);
+      await sender.complete();
       return size;
     } catch (error) {
       await sender.abort();
@@ -227,6 +230,8 @@ export class S3Drafts implements DraftStore {
     const { copy } = this.#bucket.settings;
     const most = MOST_PARTS - segments.length - 1;
     const pieceBytes = Math.min(MOST_COPIED, Math.max(copy.partBytes, Math.ceil(size / most)));
+    // A copy of what is there already would take longer than the look.
+    if ((await this.#bucket.head(key))?.size === size) return;
     const upload = await this.#bucket.createUpload(key, { withSums: false });
     try {
       const pieces = [...segments, ...(typeof tail === "object" ? [tail] : [])].flatMap((s) => piecesOf(s, pieceBytes));
@@ -276,14 +281,13 @@ class PartSender {
     this.#throwFailure();
   }
 
-  /** Makes the parts an object, and looks whether it is there: a deletion that came in between may have hidden it. */
-  async complete(size: number): Promise<void> {
+  /** Makes the parts an object. */
+  async complete(): Promise<void> {
     await Promise.all(this.#inFlight);
     this.#throwFailure();
     if (this.#upload === undefined) return;
     this.#stored.sort((a, b) => a.number - b.number);
     await this.#bucket.completeUpload(await this.#upload, this.#stored);
-    await checkStored(this.#bucket, this.#key, size);
   }
 
   /** Ends the upload without an object. What cannot be removed now is removed with what processes leave behind. */
