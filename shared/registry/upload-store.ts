@@ -345,6 +345,8 @@ export class UploadStore {
     const blob = await this.#blobs.head(digest);
     if (blob === undefined || sent.bytes > blob.size) return false;
     if (sent.bytes === 0) return true;
+    // The whole of it: nothing need be read.
+    if (sent.bytes === blob.size && sent.digest !== undefined) return sent.digest === digest;
     const stored = await this.#blobs.get(digest, { start: blob.size - sent.bytes, end: blob.size - 1 });
     if (stored === undefined) return false;
     const end = nativeHasher(algorithmOf(digest));

@@ -8,6 +8,8 @@ export interface Part {
 
 /** Bodies up to this size, of which there are many, take none of the budget. */
 const SMALL_BYTES = 256 * 1024;
+/** A chunk takes memory beside its bytes, of which a client can send one at a time: so many are made one. */
+const MOST_CHUNKS = 1024;
 
 /**
  * Cuts a body into parts. What a part takes of the budget is taken before it is received, so a client whose turn it is not
@@ -26,13 +28,14 @@ export class PartReader {
 
   /** The next `size` bytes, or what is left of the body; undefined where nothing is left. */
   async read(size: number): Promise<Part | undefined> {
-    const small: Uint8Array[] = [];
+    let small: Uint8Array[] = [];
     let filled = 0;
     while (filled < Math.min(size, SMALL_BYTES)) {
       const chunk = await this.#next();
       if (chunk === undefined) break;
       small.push(chunk);
       filled += chunk.byteLength;
+      if (small.length === MOST_CHUNKS) small = [Buffer.concat(small)];
     }
     if (filled === 0) return undefined;
     if (this.#ended && filled <= size) return { bytes: Buffer.concat(small), release: () => undefined };
