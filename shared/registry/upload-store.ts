@@ -18,6 +18,7 @@ import {
   DraftGoneError,
   OverloadedError,
   PreconditionFailedError,
+  StorageFullError,
   type Draft,
   type PutCondition,
   type StorageDriver,
@@ -63,6 +64,8 @@ interface Session {
   readonly state: SessionState;
   /** Holds while nobody else has published a state since. */
   readonly unchanged: PutCondition;
+  /** Whether a state was published yet. */
+  readonly hasState: boolean;
 }
 
 /**
@@ -143,11 +146,11 @@ export class UploadStore {
       await this.#publishState(id, state, session.unchanged);
     } catch (error) {
       // Whatever else fails, the state may have been written all the same, or may be yet: then its bytes must stay.
-      if (!(error instanceof PreconditionFailedError)) throw error;
+      if (!(error instanceof PreconditionFailedError || error instanceof StorageFullError)) throw error;
       const current = await this.#open(id);
       // It may have been written, its answer lost, and gone on from by another before it was tried again.
       await this.#discard(draft, session.state.draft, current.state.draft);
-      throw new RangeMismatchError(current.state.draft.size);
+      throw error instanceof StorageFullError ? error : new RangeMismatchError(current.state.draft.size);
     }
     // What was joined with the new bytes is not needed any more.
     await this.#discard(session.state.draft, draft);
@@ -180,10 +183,12 @@ export class UploadStore {
     }
     const written = last === undefined ? undefined : await this.#append(state, last, false);
     const draft = written?.draft ?? state.draft;
+    let { hasState } = session;
     try {
       const actual = await this.#digestOf(draft, algorithmOf(digest), written?.hasher ?? state);
       if (written === undefined && actual === digest && state.algorithm !== algorithmOf(digest)) {
         await this.#noteDigest(id, session, digest);
+        hasState = true;
       }
       await this.#publish(draft, digest, actual);
     } catch (error) {
@@ -191,7 +196,7 @@ export class UploadStore {
       if (written !== undefined && !(error instanceof OverloadedError)) await this.#discard(draft, state.draft);
       throw error;
     }
-    await this.#remove(id, session, draft);
+    await this.#remove(id, { hasState }, draft);
   }
 
   /**
@@ -366,12 +371,12 @@ export class UploadStore {
       throw unknownUpload(id);
     }
     if (stored === undefined) {
-      return { state: this.#emptyState(id, CANONICAL_ALGORITHM), unchanged: { ifNoneMatch: "*" } };
+      return { state: this.#emptyState(id, CANONICAL_ALGORITHM), unchanged: { ifNoneMatch: "*" }, hasState: false };
     }
     const state = sessionState.safeParse(parseJson(await bytesOf(stored)));
     if (!state.success)
       throw new RegistryError("BLOB_UPLOAD_INVALID", "the session's state is damaged; start a new upload");
-    return { state: state.data, unchanged: { ifMatch: stored.etag } };
+    return { state: state.data, unchanged: { ifMatch: stored.etag }, hasState: true };
   }
 
   #emptyState(id: string, algorithm: DigestAlgorithm): SessionState {
@@ -387,8 +392,8 @@ export class UploadStore {
    * takes all in one request may do them in any order; a session that is left without its state is told from a new one when
    * it is committed again.
    */
-  async #remove(id: string, { unchanged }: Session, draft?: Draft): Promise<void> {
-    const state = "ifNoneMatch" in unchanged ? [] : [layout.uploadState(this.#name, id)];
+  async #remove(id: string, { hasState }: Pick<Session, "hasState">, draft?: Draft): Promise<void> {
+    const state = hasState ? [layout.uploadState(this.#name, id)] : [];
     const keys = draft === undefined ? [] : this.#driver.drafts.keysOf(draft);
     await this.#driver.deleteMany([layout.uploadStart(this.#name, id), ...state, ...keys]);
   }

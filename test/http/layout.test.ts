@@ -1,6 +1,7 @@
 /** Which keys each operation leaves, byte for byte: other registries read the same storage. */
 import { describe, expect, it } from "vitest";
 import type { Access } from "../../shared/auth/authorizer.ts";
+import { StorageFullError } from "../../shared/storage/driver.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { createTestApp } from "../support/app.ts";
 import { pattern, sha256, sha512 } from "../support/bodies.ts";
@@ -84,12 +85,12 @@ describe("the storage after", () => {
     );
   });
 
-  it("an append whose state could not be written: as before, with the room given back", async () => {
+  it("an append for which there was no room: as before, with what it took given back", async () => {
     const driver = new MemoryDriver();
     const location = (await createTestApp(driver).send("POST", "/v2/r/blobs/uploads/")).header("location") ?? "";
     const before = await snapshot(driver);
     for (let k = 1; ; k++) {
-      const faulty = failingAt(driver, k, "before");
+      const faulty = failingAt(driver, k, "before", () => new StorageFullError("no space left"));
       const reply = await createTestApp(faulty.driver).send("PATCH", location, { body: pattern(1000) });
       if (reply.status === 202) break;
       expect(await snapshot(driver), faulty.calls[k - 1]).toEqual(before);

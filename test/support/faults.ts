@@ -68,9 +68,14 @@ export function dyingAt(driver: StorageDriver, index: number, when: "before" | "
   return planned(driver, (call) => (call === index ? when : call > index ? "before" : "pass"));
 }
 
-/** One call fails and all others work. */
-export function failingAt(driver: StorageDriver, index: number, when: "before" | "after"): FaultyStore {
-  return planned(driver, (call) => (call === index ? when : "pass"));
+/** One call fails, with a StorageFault where nothing else is named, and all others work. */
+export function failingAt(
+  driver: StorageDriver,
+  index: number,
+  when: "before" | "after",
+  failure?: () => Error,
+): FaultyStore {
+  return planned(driver, (call) => (call === index ? when : "pass"), failure);
 }
 
 /** A driver with a plan, and what has come of it. */
@@ -80,13 +85,17 @@ export interface FaultyStore {
   readonly calls: string[];
 }
 
-function planned(driver: StorageDriver, verdict: (index: number) => Verdict): FaultyStore {
+function planned(driver: StorageDriver, verdict: (index: number) => Verdict, failure?: () => Error): FaultyStore {
   const calls: string[] = [];
   return {
     calls,
-    driver: withFaults(driver, ({ index, operation, key }) => {
-      calls.push(`${operation} ${key.replace("docker/registry/v2/", "")}`);
-      return verdict(index);
-    }),
+    driver: withFaults(
+      driver,
+      ({ index, operation, key }) => {
+        calls.push(`${operation} ${key.replace("docker/registry/v2/", "")}`);
+        return verdict(index);
+      },
+      failure,
+    ),
   };
 }
