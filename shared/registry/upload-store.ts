@@ -196,7 +196,8 @@ export class UploadStore {
       if (written !== undefined && !(error instanceof OverloadedError)) await this.#discard(draft, state.draft);
       throw error;
     }
-    await this.#remove(id, { hasState }, draft);
+    // What was joined with the last bytes is not in the draft that has them.
+    await this.#remove(id, { hasState }, state.draft, draft);
   }
 
   /**
@@ -392,9 +393,9 @@ export class UploadStore {
    * takes all in one request may do them in any order; a session that is left without its state is told from a new one when
    * it is committed again.
    */
-  async #remove(id: string, { hasState }: Pick<Session, "hasState">, draft?: Draft): Promise<void> {
+  async #remove(id: string, { hasState }: Pick<Session, "hasState">, ...drafts: readonly Draft[]): Promise<void> {
     const state = hasState ? [layout.uploadState(this.#name, id)] : [];
-    const keys = draft === undefined ? [] : this.#driver.drafts.keysOf(draft);
+    const keys = new Set(drafts.flatMap((draft) => this.#driver.drafts.keysOf(draft)));
     await this.#driver.deleteMany([layout.uploadStart(this.#name, id), ...state, ...keys]);
   }
 }
