@@ -220,6 +220,15 @@ describe("faults", () => {
     ]);
   });
 
+  it("error-in-200: a copy fails though its answer begins well, and has no effect", async () => {
+    await put(through, "k", "new");
+    proxy.inject({ operation: "CopyObject", kind: "error-in-200" });
+    const copy = new s3.CopyObjectCommand({ Bucket: bucket, Key: "copy", CopySource: `${bucket}/k` });
+    await expect(through.client.send(copy)).rejects.toMatchObject({ name: "InternalError" });
+    expect(await content(direct, "copy")).toBeUndefined();
+    expect(told(proxy.requests)).toEqual(["PutObject k 200", "CopyObject copy 200"]);
+  });
+
   it("partial: an answer ends in its middle", async () => {
     await put(through, "k", randomBytes(1_000_001));
     proxy.inject({ operation: "GetObject", kind: "partial" });

@@ -30,7 +30,11 @@ export function contentKeys(objects: ReadonlyMap<string, string>): string[] {
  * digest, tags that are listed and name nothing, keys outside the layout.
  */
 export async function faultsOf(driver: StorageDriver): Promise<string[]> {
-  const objects = await snapshot(driver);
+  return faultsIn(await snapshot(driver));
+}
+
+/** The same of a snapshot. */
+export function faultsIn(objects: ReadonlyMap<string, string>): string[] {
   const wrong: string[] = [];
   const stored = (digest: string): boolean => {
     const [algorithm = "", hex = ""] = digest.split(":");

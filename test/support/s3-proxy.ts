@@ -29,11 +29,13 @@ export interface RecordedRequest {
  * - `after`: the server does it, the connection is cut instead of an answer
  * - `slow-down`: 503 SlowDown, the server never hears of it
  * - `internal-error`: the server does it, the answer is 500 InternalError
+ * - `error-in-200`: 200 with an error in its body, as S3 ends what it had begun to answer; the server never hears of it
  * - `slow`: it waits for `until` before the server hears of it
  * - `late`: the server does it, the answer waits for `until`
  * - `partial`: the connection is cut in the middle of the answer's body
  */
-export type FaultKind = "before" | "after" | "slow-down" | "internal-error" | "slow" | "late" | "partial";
+export type FaultKind =
+  "before" | "after" | "slow-down" | "internal-error" | "error-in-200" | "slow" | "late" | "partial";
 
 export interface FaultRule {
   readonly kind: FaultKind;
@@ -123,11 +125,12 @@ export async function startS3Proxy(server: S3Access): Promise<S3Proxy> {
       request.socket.destroy();
       return;
     }
-    if (rule?.kind === "slow-down") {
+    if (rule?.kind === "slow-down" || rule?.kind === "error-in-200") {
       if (request.headers.expect !== undefined) response.writeContinue();
       await drain(request, (bytes) => (record.bytes.sent += bytes));
       rule.hit();
-      refuse(response, record, 503, "SlowDown");
+      if (rule.kind === "slow-down") refuse(response, record, 503, "SlowDown");
+      else refuse(response, record, 200, "InternalError");
       return;
     }
     if (rule?.kind === "slow") {

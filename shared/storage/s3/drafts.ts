@@ -12,6 +12,9 @@ const MOST_COPIED = 5 * 1024 ** 3;
 /** Parts of one body that are sent at a time, while the next is received. */
 const PARTS_IN_FLIGHT = 3;
 
+/** How often one body may break off. */
+const MOST_BREAKS = 3;
+
 /** Bytes up to this size are kept in the draft itself, which saves an object for configs and small layers. */
 const INLINE_BYTES = 32 * 1024;
 const NOTHING_INLINE = -1;
@@ -104,7 +107,7 @@ export class S3Drafts implements DraftStore {
 
   async *read(draft: Draft): AsyncGenerator<Uint8Array> {
     const { segments, tail } = draft as S3Draft;
-    for (const { key } of segments) yield* this.#readObject(key);
+    for (const segment of segments) yield* this.#readObject(segment);
     if (tail !== undefined) yield* this.#readTail(tail);
   }
 
@@ -154,16 +157,24 @@ export class S3Drafts implements DraftStore {
 
   async *#readTail(tail: string | Segment): AsyncGenerator<Uint8Array> {
     if (typeof tail === "string") yield Buffer.from(tail, "base64");
-    else yield* this.#readObject(tail.key);
+    else yield* this.#readObject(tail);
   }
 
-  async *#readObject(key: string): AsyncGenerator<Uint8Array> {
-    const object = await this.#bucket.get(key);
-    if (object?.Body === undefined) throw new DraftGoneError();
-    try {
-      yield* object.Body as AsyncIterable<Uint8Array>;
-    } catch (error) {
-      throw faultOf("GetObject", key, error);
+  /** A body that breaks off is gone on with where it ended: under this key there is nothing else, ever. */
+  async *#readObject({ key, size }: Segment): AsyncGenerator<Uint8Array> {
+    let at = 0;
+    for (let breaks = 0; at < size; breaks++) {
+      const object = await this.#bucket.get(key, at === 0 ? undefined : { start: at, end: size - 1 });
+      if (object?.Body === undefined) throw new DraftGoneError();
+      try {
+        for await (const chunk of object.Body as AsyncIterable<Uint8Array>) {
+          at += chunk.byteLength;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        if (breaks === MOST_BREAKS) throw faultOf("GetObject", key, error);
+      }
     }
   }
 
