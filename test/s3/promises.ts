@@ -301,8 +301,8 @@ const LISTING: Promises = {
           .join(),
     );
   },
-  "MaxKeys 1000 of 1,001 prefixes of 2 keys each": async (s) => {
-    for (const each of ["1", "2"]) await putAll(s, ...range(1001).map((i) => `${i}/${each}`));
+  "MaxKeys 1000 of 1,001 prefixes of 3 keys each": async (s) => {
+    for (const each of ["1", "2", "3"]) await putAll(s, ...range(1001).map((i) => `${i}/${each}`));
     const { KeyCount = 0, IsTruncated } = await list(s, { Delimiter: "/", MaxKeys: 1000 });
     return `${KeyCount === 1000 ? "1000" : "fewer"}${IsTruncated === true ? ", truncated" : ""}`;
   },
