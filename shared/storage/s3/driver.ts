@@ -32,7 +32,11 @@ const PAGE = 1000;
 const INLINE_BYTES = 64 * 1024;
 /** Sorts after every key below a prefix: keys are printable ASCII. */
 const AFTER_ALL = "\x7f";
-/** Two conditional writes at one moment are told to try again. */
+/**
+ * Two conditional writes at one moment are told to try again. versitygw says the last to any write beside which the folder of
+ * another key, the last in it, is removed.
+ */
+const CONTENDED: ReadonlySet<string> = new Set([CONFLICT, "OperationAborted", "ObjectParentIsFile"]);
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 50;
 
@@ -120,14 +124,15 @@ export class S3Driver implements StorageDriver {
         return { etag: (await this.#bucket.put(key, bytes, worded(condition, promises))).etag };
       } catch (error) {
         const code = codeOf(error);
-        if (condition === undefined) throw faultOf("PutObject", key, error);
         lostAnswers ||= attemptsOf(error) > 1;
-        if (code === CONFLICT || code === "OperationAborted") {
+        if (CONTENDED.has(code ?? "")) {
           if (tries === CONFLICT_TRIES) throw new OverloadedError(`S3 PutObject ${key}: ${code}`, 1, { cause: error });
           await delay(CONFLICT_PAUSE_MS * tries);
           continue;
         }
-        if (code !== "PreconditionFailed" && code !== "NoSuchKey") throw faultOf("PutObject", key, error);
+        if (condition === undefined || (code !== "PreconditionFailed" && code !== "NoSuchKey")) {
+          throw faultOf("PutObject", key, error);
+        }
         // After a retry the store may mean our own write, whose answer was lost.
         const mine = lostAnswers ? await this.#holds(key, bytes) : undefined;
         if (mine === undefined) throw new PreconditionFailedError(key);
