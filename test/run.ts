@@ -46,6 +46,12 @@ const STORE_SUITES = [
   "test/property/ordered-names.test.ts",
 ];
 
+/** The same over sockets; bodies that break off there are the matter of test/http/server.test.ts. */
+const UPLOAD_FUNCTION_SUITES = [
+  "test/conformance/spec.test.ts",
+  ...["content", "listings", "redirects"].map((name) => `test/http/${name}.test.ts`),
+];
+
 const SUITES: readonly Suite[] = [
   vitest("core", "vitest.config.ts", []),
   {
@@ -71,6 +77,11 @@ const SUITES: readonly Suite[] = [
     ...vitest("core on versitygw through Lambda events", "vitest.config.ts", STORE_SUITES),
     needs: ["versitygw"],
     env: { LADING_TEST_STORES: "versitygw", LADING_TEST_HOST: "event" },
+  },
+  {
+    ...vitest("core on versitygw through the upload function", "vitest.config.ts", UPLOAD_FUNCTION_SUITES),
+    needs: ["versitygw"],
+    env: { LADING_TEST_STORES: "versitygw", LADING_TEST_HOST: "uploads" },
   },
   { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: [...PROGRAMS, "versitygw"] },
   {

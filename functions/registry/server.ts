@@ -2,17 +2,15 @@
  * The registry as an HTTP server on Node: what `npm start`, a container and a systemd unit run. Only the host: what it
  * serves is put together in compose.ts.
  */
-import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import { layout } from "../../shared/registry/layout.ts";
-import type { Body } from "../../shared/registry/upload-store.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { createMetrics } from "../../shared/telemetry/prometheus-metrics.ts";
 import { compose, type Composition } from "./compose.ts";
 import { createDebugServer } from "./debug-server.ts";
-import { DrainableBody } from "./drainable-body.ts";
 import { addressOf, createHttpServer, drain, listen } from "./http-server.ts";
+import { createListener } from "./listener.ts";
 
 /** A running registry. */
 export interface RunningServer {
@@ -37,28 +35,8 @@ export async function startServer(
   const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
   const composition = await compose(config, logger, metrics);
   const stopUpkeep = startUpkeep(config, composition, logger);
-  const fetch = (request: Request, incoming: HttpBindings["incoming"], body: Body): Response | Promise<Response> =>
-    composition.fetch(request, {
-      url: incoming.url,
-      headers: incoming.headers,
-      body,
-      remoteAddress: incoming.socket.remoteAddress,
-      httpVersion: incoming.httpVersion,
-    });
-  const fetchThenDrain = async (request: Request, incoming: HttpBindings["incoming"]): Promise<Response> => {
-    const body = new DrainableBody(incoming);
-    const response = await fetch(request, incoming, body);
-    await body.drain(limits.drainMs);
-    return response;
-  };
-  const listener = getRequestListener(
-    (request, { incoming }) => {
-      const message = incoming as HttpBindings["incoming"];
-      return halfDuplex ? fetchThenDrain(request, message) : fetch(request, message, message);
-    },
-    { hostname: "localhost" },
-  );
-  const server = await createHttpServer(config.http, (incoming, outgoing) => void listener(incoming, outgoing));
+  const listener = createListener((request, host) => composition.fetch(request, host), { halfDuplex });
+  const server = await createHttpServer(config.http, listener);
   const debug =
     config.http.debug === undefined ? undefined : createDebugServer(config.http.debug, composition.health, metrics);
   await listen(server, config.http.listen, "http.addr");

@@ -4,7 +4,8 @@ import { S3_STORES } from "../support/s3-servers.ts";
 import { s3Store } from "../support/s3-stores.ts";
 
 it.each(S3_STORES)("%s: keys are written while the last ones beside them go", async (_, server) => {
-  const { driver, close } = await s3Store(server)();
+  const store = await s3Store(server)();
+  const { driver } = store;
   const refused: string[] = [];
   const lane = async (name: string): Promise<void> => {
     for (let round = 0; round < 60; round++) {
@@ -19,5 +20,5 @@ it.each(S3_STORES)("%s: keys are written while the last ones beside them go", as
   };
   await Promise.all(["1", "2", "3", "4"].map(lane));
   expect(refused).toEqual([]);
-  await close();
+  await store.close();
 });
