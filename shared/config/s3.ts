@@ -78,8 +78,11 @@ export const s3 = named(
   }),
 );
 
-/** Ours; distribution takes 10 MiB. 10,000 parts of it are 78 GiB, and a larger blob gets larger parts. */
-const defaultPart = 8 * MIB;
+/**
+ * Ours, so that eight layers at once stay below 400 MB; distribution takes 10 MiB. 10,000 of it are 58 GiB, and a larger
+ * blob gets larger parts.
+ */
+const defaultPart = 6 * MIB;
 /** Distribution's. */
 const defaultCopy = 32 * MIB;
 const defaultCopies = 100;

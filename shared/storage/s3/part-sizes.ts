@@ -10,7 +10,7 @@ export type PartSizes = (number: number) => number;
 
 /**
  * Parts of one size, so large that a body of this length fits into 10,000 of them. Where the length is not known they grow,
- * late, as few bodies come so far: 5,000 of 8 MiB and 5,000 of 64 MiB are 352 GiB.
+ * late, as few bodies come so far: 5,000 of 6 MiB and 5,000 of 64 MiB are 341 GiB.
  */
 export function partSizes(partBytes: number, length: number | undefined): PartSizes {
   if (length !== undefined) {

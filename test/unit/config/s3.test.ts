@@ -50,7 +50,7 @@ honours([
   ["storage", s3({ storageclass: "standard_ia" }), picks("storageClass"), "STANDARD_IA"],
   ["storage", s3({ objectacl: "private" }), picks("acl"), undefined],
   ["storage", s3({ objectacl: "bucket-owner-full-control" }), picks("acl"), "bucket-owner-full-control"],
-  ["storage", s3({}), picks("partBytes"), 8 * MIB],
+  ["storage", s3({}), picks("partBytes"), 6 * MIB],
   ["storage", s3({ chunksize: 5 * MIB }), picks("partBytes"), 5 * MIB],
   ["storage", s3({}), picks("copy"), { thresholdBytes: 32 * MIB, partBytes: 32 * MIB, concurrency: 100 }],
   [
