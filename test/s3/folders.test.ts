@@ -14,7 +14,7 @@ it.each(S3_STORES)("%s: keys are written while the last ones beside them go", as
         driver.delete(`${name}/of/a/link`),
         driver.put(`${name}/of/b/link`, Buffer.from("b")).catch((error: unknown) => refused.push(String(error))),
       ]);
-      expect(await driver.head(`${name}/of/b/link`), "b").toBeDefined();
+      expect(await driver.head(`${name}/of/b/link`), refused.join("\n")).toBeDefined();
       await driver.delete(`${name}/of/b/link`);
     }
   };

@@ -32,11 +32,10 @@ const PAGE = 1000;
 const INLINE_BYTES = 64 * 1024;
 /** Sorts after every key below a prefix: keys are printable ASCII. */
 const AFTER_ALL = "\x7f";
-/**
- * Two conditional writes at one moment are told to try again. versitygw says the last to any write beside which the folder of
- * another key, the last in it, is removed.
- */
-const CONTENDED: ReadonlySet<string> = new Set([CONFLICT, "OperationAborted", "ObjectParentIsFile"]);
+/** What versitygw says of a write beside which the folder of another key, the last in it, is removed. */
+const FOLDER_GOES = ["ObjectParentIsFile", "ExistingObjectIsDirectory"];
+/** Two conditional writes at one moment are told to try again. */
+const CONTENDED: ReadonlySet<string> = new Set([CONFLICT, "OperationAborted", ...FOLDER_GOES]);
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 50;
 
