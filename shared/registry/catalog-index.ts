@@ -2,7 +2,7 @@ import { limits } from "../oci/limits.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import { listKeys, listPages, type StorageDriver } from "../storage/driver.ts";
 import { everyRepository, isRepository } from "./catalog.ts";
-import { mapLimit } from "./concurrency.ts";
+import { mapLimit } from "../storage/concurrency.ts";
 import { catalogEntryName, layout } from "./layout.ts";
 import { startOf } from "./ordered-names.ts";
 import type { NamePage, PageRequest } from "./page.ts";

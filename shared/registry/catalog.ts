@@ -1,6 +1,6 @@
 import { isComponent, repositoryNameFrom, type RepositoryName } from "../oci/reference.ts";
 import { listChildren, type StorageDriver } from "../storage/driver.ts";
-import { mapLimit } from "./concurrency.ts";
+import { mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
 import type { NamePage, PageRequest } from "./page.ts";
 

@@ -8,7 +8,7 @@ import { tagFrom, type Reference, type RepositoryName, type Tag } from "../oci/r
 import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
 import type { BlobStore } from "./blob-store.ts";
 import type { CatalogIndex } from "./catalog-index.ts";
-import { allEnded, mapLimit } from "./concurrency.ts";
+import { allEnded, mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
 import { readLink, writeLink } from "./link.ts";
 import type { ReferrerIndex } from "./referrer-index.ts";

@@ -8,7 +8,7 @@
  */
 import { limits } from "../oci/limits.ts";
 import type { StorageDriver } from "../storage/driver.ts";
-import { mapLimit } from "./concurrency.ts";
+import { mapLimit } from "../storage/concurrency.ts";
 import type { NamePage, PageRequest } from "./page.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { tagFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
 import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts";
-import { mapLimit } from "./concurrency.ts";
+import { mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
 import { readLink, writeLink } from "./link.ts";
 import { listOrdered } from "./ordered-names.ts";

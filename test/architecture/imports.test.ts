@@ -56,7 +56,10 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     local: ["shared/storage/"],
     packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner"],
   },
-  "shared/registry": { local: ["shared/oci/", "shared/storage/driver.ts"], packages: ["zod"] },
+  "shared/registry": {
+    local: ["shared/oci/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
+    packages: ["zod"],
+  },
   "shared/auth": { local: [], packages: ["bcryptjs"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },
   "shared/config": { local: ["shared/storage/s3/settings.ts"], packages: ["yaml", "zod"] },

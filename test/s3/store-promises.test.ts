@@ -1,18 +1,11 @@
 /** docs/s3-stores.md says of each server what it does; here each is asked. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { tableRows } from "../support/markdown.ts";
 import { s3Client, S3_STORES } from "../support/s3-servers.ts";
 import { PROMISES } from "./promises.ts";
 
-const rows = readFileSync("docs/s3-stores.md", "utf8")
-  .split("\n")
-  .filter((line) => line.startsWith("|") && !/^\|[ :|-]+$/.test(line))
-  .map((line) =>
-    line
-      .split("|")
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  );
+const rows = tableRows(readFileSync("docs/s3-stores.md", "utf8"));
 const titles = rows.filter(([what]) => what === "");
 const documented = new Map(rows.filter(([what]) => what !== "").map(([what = "", , ...answers]) => [what, answers]));
 

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { mapLimit } from "../concurrency.ts";
 import { DraftGoneError, OverloadedError, type Draft, type DraftStore, type WriteOptions } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
@@ -344,26 +345,4 @@ function piecesOf(
     source: key,
     range: { start: i * bytes, end: (i === count - 1 ? size : (i + 1) * bytes) - 1 },
   }));
-}
-
-/** After a failure no more is begun, and it is thrown when what was begun has ended: an upload is aborted once and for all. */
-async function mapLimit<T, R>(
-  items: readonly T[],
-  limit: number,
-  map: (item: T, index: number) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  const failures: unknown[] = [];
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let index = next++; index < items.length && failures.length === 0; index = next++) {
-      await map(items[index] as T, index).then(
-        (result) => (results[index] = result),
-        (error: unknown) => failures.push(error),
-      );
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-  if (failures.length > 0) throw failures[0];
-  return results;
 }

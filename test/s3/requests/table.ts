@@ -1,5 +1,6 @@
 /** docs/requests.md: what it says, and what is measured in its words. */
 import { readFileSync } from "node:fs";
+import { tableRows } from "../../support/markdown.ts";
 import type { S3Operation } from "../../support/s3-operation.ts";
 import type { RecordedRequest } from "../../support/s3-proxy.ts";
 import { Client } from "./client.ts";
@@ -80,16 +81,8 @@ export function cellsOf(heading: string, { name }: Row, comparison: Comparison):
 export function documented(): Map<string, string[][]> {
   const tables = new Map<string, string[][]>();
   for (const section of readFileSync(FILE, "utf8").split(/^## /m).slice(1)) {
-    const lines = section.split("\n");
-    const rows = lines
-      .filter((line) => line.startsWith("|") && !/^\|[ :|-]+$/.test(line))
-      .map((line) =>
-        line
-          .split("|")
-          .slice(1, -1)
-          .map((cell) => cell.trim()),
-      );
-    if (rows.length > 0) tables.set(lines[0] ?? "", rows);
+    const rows = tableRows(section);
+    if (rows.length > 0) tables.set(section.split("\n")[0] ?? "", rows);
   }
   return tables;
 }

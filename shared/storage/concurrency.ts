@@ -2,12 +2,18 @@
  * `work` for each item, at most `limit` at a time; results in the order of the items. After a failure no more is begun; it
  * is thrown when what was begun has ended.
  */
-export async function mapLimit<T, R>(items: readonly T[], limit: number, work: (item: T) => Promise<R>): Promise<R[]> {
+export async function mapLimit<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
   const results = new Array<R>(items.length);
   let next = 0;
   const worker = async (): Promise<void> => {
     try {
-      for (let index = next++; index < items.length; index = next++) results[index] = await work(items[index] as T);
+      for (let index = next++; index < items.length; index = next++) {
+        results[index] = await work(items[index] as T, index);
+      }
     } catch (error) {
       next = items.length;
       throw error;
