@@ -238,6 +238,9 @@ async function signIn(
   scope: Scope,
 ): Promise<Target> {
   const parsed = attempt(() => parseTarget(path, settings.prefix));
+  if ("value" in parsed && (parsed.value.kind === "uploads" || parsed.value.kind === "upload")) {
+    await settings.uploads?.refresh();
+  }
   if ("value" in parsed && isSigned(parsed.value)) {
     scope.principal = checkSigned(settings.uploads, parsed.value);
     return parsed.value;

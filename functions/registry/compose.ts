@@ -6,10 +6,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { anonymousAuthenticator, type Authenticator } from "../../shared/auth/authenticator.ts";
 import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
-import type { Config } from "../../shared/config/config.ts";
+import type { Config, ParameterReference } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import { isSharedFolder } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
+import { AwsTexts } from "../../shared/reloading/aws.ts";
+import { fileSource } from "../../shared/reloading/file.ts";
+import { parameterSource } from "../../shared/reloading/parameter.ts";
+import type { TextSource } from "../../shared/reloading/reloading.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
@@ -22,7 +26,7 @@ import { noMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type HostBindings, type RequestReport } from "./app.ts";
 import { createRedirects } from "./redirects.ts";
 import { storePromises } from "./store-promises.ts";
-import { createUploadAddresses } from "./upload-addresses.ts";
+import { createUploadAddresses, openSecrets, type Secrets } from "./upload-addresses.ts";
 
 /** How often closing looks whether all requests have ended. */
 const POLL_MS = 5;
@@ -40,6 +44,17 @@ export interface Composition {
 
 /** Puts the parts together. Throws with a sentence that says what is wrong when it cannot. */
 export async function compose(config: Config, logger: Logger, metrics: Metrics = noMetrics): Promise<Composition> {
+  const aws = new AwsTexts();
+  const parameter = ({ service, name }: ParameterReference): TextSource => {
+    return parameterSource({
+      name: `parameter ${service}:${name}`,
+      read: async () => await aws.read({ service, name }),
+    });
+  };
+  const [authenticator, secrets] = await Promise.all([
+    createAuthenticator(config, parameter, logger, metrics),
+    readSecrets(config, parameter, logger),
+  ]);
   const driver = await createDriver(config, logger);
   const registry = new Registry({
     driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
@@ -49,7 +64,6 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
     // Each folder is a request there. Who may not write walks all the same.
     catalog: config.storage.driver.kind === "s3" && !config.storage.readOnly ? "index" : "walk",
   });
-  const authenticator = await createAuthenticator(config, logger, metrics);
   const health = startHealth(healthSettings(config.health), {
     probeStorage: async () => {
       await driver.list("", { delimiter: "/", limit: 1 });
@@ -63,7 +77,7 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
   const requestEnded = (): void => {
     unfinished--;
   };
-  const app = createApp(appParts(config, { registry, authenticator, health, metrics, logger, requestEnded }));
+  const app = createApp(appParts(config, { registry, authenticator, secrets, health, metrics, logger, requestEnded }));
   return {
     driver,
     registry,
@@ -79,6 +93,7 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
       while (unfinished > 0 && performance.now() < end) await delay(POLL_MS);
       health.close();
       driver.close?.();
+      await aws.close();
     },
   };
 }
@@ -113,13 +128,31 @@ function partMemory(partBytes: number): number {
   return Math.max(2 * partBytes, Math.min(Math.max(share, limits.bodyMemoryBytes), limits.partMemoryBytes));
 }
 
-async function createAuthenticator({ auth }: Config, logger: Logger, metrics: Metrics): Promise<Authenticator> {
+type ParameterSource = (parameter: ParameterReference) => TextSource;
+
+async function readSecrets(
+  { http: { uploads } }: Config,
+  source: ParameterSource,
+  logger: Logger,
+): Promise<Secrets | undefined> {
+  if (uploads === undefined) return undefined;
+  return await openSecrets(uploads, source, (error) => {
+    logger.error("http.secret cannot be read anew; what was read last stays in force until it can", { err: error });
+  });
+}
+
+async function createAuthenticator(
+  { auth }: Config,
+  source: ParameterSource,
+  logger: Logger,
+  metrics: Metrics,
+): Promise<Authenticator> {
   switch (auth.kind) {
     case "none":
       return anonymousAuthenticator;
     case "htpasswd": {
       const authenticator = await HtpasswdAuthenticator.create({
-        path: auth.path,
+        source: auth.users.kind === "file" ? fileSource(auth.users.path) : source(auth.users),
         realm: auth.realm,
         logError: (message, fields) => logger.error(message, fields),
       });
@@ -160,13 +193,15 @@ function healthSettings(health: Config["health"]): Parameters<typeof startHealth
 interface Parts {
   readonly registry: Registry;
   readonly authenticator: Authenticator;
+  readonly secrets: Secrets | undefined;
   readonly health: Health;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly requestEnded: () => void;
 }
 
-function appParts(config: Config, { registry, authenticator, health, metrics, logger, requestEnded }: Parts): AppParts {
+function appParts(config: Config, parts: Parts): AppParts {
+  const { registry, authenticator, secrets, health, metrics, logger, requestEnded } = parts;
   const { http, storage, catalog, tags, log } = config;
   const redirects = createRedirects(storage.redirect);
   return {
@@ -177,7 +212,9 @@ function appParts(config: Config, { registry, authenticator, health, metrics, lo
     settings: {
       prefix: http.prefix,
       ...(http.baseUrl === undefined ? {} : { baseUrl: http.baseUrl }),
-      ...(http.uploads === undefined ? {} : { uploads: createUploadAddresses(http.uploads, () => new Date()) }),
+      ...(http.uploads === undefined
+        ? {}
+        : { uploads: createUploadAddresses(http.uploads, () => new Date(), secrets) }),
       ...(redirects === undefined ? {} : { redirects }),
       headers: http.headers,
       deleteEnabled: storage.deleteEnabled,

@@ -1,12 +1,24 @@
 /** Signed addresses of upload sessions: who is sent to the host for uploads, with what, and who is let in there. */
 import { Capabilities, type Grant } from "../../shared/auth/capability.ts";
 import type { Principal } from "../../shared/auth/authenticator.ts";
-import type { UploadsConfig } from "../../shared/config/config.ts";
+import type { ParameterReference, UploadsConfig } from "../../shared/config/config.ts";
+import { secretsIn } from "../../shared/config/uploads.ts";
 import { RegistryError } from "../../shared/oci/error.ts";
 import type { RepositoryName } from "../../shared/oci/reference.ts";
+import type { TextSource } from "../../shared/reloading/reloading.ts";
+
+/** What addresses are signed with, of this moment. */
+export interface Secrets {
+  /** The first signs, all are accepted; at least one. */
+  latest(): readonly string[];
+  /** Brings them up to date. Never rejects. */
+  refresh(): Promise<void>;
+}
 
 /** Where the bodies of uploads go, and what lets them in. */
 export interface UploadAddresses {
+  /** Brings what signs up to date: to be called before a request that `capabilities` are asked for. Never rejects. */
+  refresh(): Promise<void>;
   readonly capabilities: Capabilities;
   /** Scheme, host, port and perhaps a path, with no slash at the end. Absent: nobody is sent anywhere. */
   readonly host?: string;
@@ -16,13 +28,53 @@ export interface UploadAddresses {
   isHost(header: string | undefined): boolean;
 }
 
+/** The most that a text with secrets may have, in bytes. */
+const SECRETS_BYTES = 64 * 1024;
+
+/**
+ * The secrets of a configuration: those that it gives, or before them those of its parameter, which `source` has. Throws
+ * what reading that throws.
+ */
+export async function openSecrets(
+  { secrets, secretParameter }: UploadsConfig,
+  source: (parameter: ParameterReference) => TextSource,
+  onBadChange: (error: unknown) => void,
+): Promise<Secrets> {
+  if (secretParameter === undefined) return constantSecrets(secrets);
+  const text = source(secretParameter);
+  const parse = (lines: string): readonly string[] => [...secretsIn(lines), ...secrets];
+  try {
+    const lines = await text.open({ maxBytes: SECRETS_BYTES, parse, onBadChange });
+    let latest = await lines.current();
+    return {
+      latest: () => latest,
+      refresh: async () => {
+        latest = await lines.current();
+      },
+    };
+  } catch (error) {
+    throw new Error(`http.secret, ${text.name}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function constantSecrets(secrets: readonly string[]): Secrets {
+  return { latest: () => secrets, refresh: async () => undefined };
+}
+
 /** As the configuration has it. `now` ends the life of what is signed. */
-export function createUploadAddresses(config: UploadsConfig, now: () => Date): UploadAddresses {
-  const { secrets, expiryMs, host, clients } = config;
+export function createUploadAddresses(
+  config: UploadsConfig,
+  now: () => Date,
+  secrets = constantSecrets(config.secrets),
+): UploadAddresses {
+  const { expiryMs, host, clients } = config;
   const patterns = clients.map((source) => new RegExp(source, "iu"));
   const names = host === undefined ? [] : hostHeadersOf(new URL(host));
   return {
-    capabilities: new Capabilities({ secrets, lifetimeMs: expiryMs, now }),
+    refresh: async () => await secrets.refresh(),
+    capabilities: new Capabilities({ secrets: () => secrets.latest(), lifetimeMs: expiryMs, now }),
     ...(host === undefined ? {} : { host }),
     follows: (userAgent) => patterns.some((pattern) => pattern.test(userAgent)),
     isHost: (header) => header !== undefined && names.includes(header.toLowerCase()),

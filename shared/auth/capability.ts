@@ -21,8 +21,11 @@ export type Verdict =
 
 /** What capabilities are made and checked with. */
 export interface CapabilityParts {
-  /** The first signs, all are accepted: to rotate, put the new one before the old. At least one, none of them empty. */
-  readonly secrets: readonly string[];
+  /**
+   * The secrets of this moment. The first signs, all are accepted: to rotate, put the new one before the old. At least one,
+   * none of them empty.
+   */
+  readonly secrets: () => readonly string[];
   /** How long a capability holds, in milliseconds. */
   readonly lifetimeMs: number;
   readonly now: () => Date;
@@ -41,7 +44,8 @@ export class Capabilities {
 
   /** Throws RangeError without a secret. */
   constructor(parts: CapabilityParts) {
-    if (parts.secrets.length === 0 || parts.secrets.includes("")) throw new RangeError("nothing to sign with");
+    const secrets = parts.secrets();
+    if (secrets.length === 0 || secrets.includes("")) throw new RangeError("nothing to sign with");
     this.#parts = parts;
   }
 
@@ -55,7 +59,7 @@ export class Capabilities {
     head.writeUInt8(VERSION);
     head.writeUIntBE(Math.ceil((now().getTime() + lifetimeMs) / 1000), 1, EXPIRY_BYTES);
     const claims = Buffer.concat([head, Buffer.from(principal.kind === "user" ? principal.name : "")]);
-    return Buffer.concat([claims, sign(secrets[0] ?? "", grant, claims)]).toString("base64url");
+    return Buffer.concat([claims, sign(secrets()[0] ?? "", grant, claims)]).toString("base64url");
   }
 
   /** What a capability is worth for this. Never throws. Tells `expired` only of those that it would have granted before. */
@@ -66,7 +70,7 @@ export class Capabilities {
     const claims = bytes.subarray(0, -MAC_BYTES);
     const mac = bytes.subarray(-MAC_BYTES);
     const { secrets, now } = this.#parts;
-    const ours = secrets.filter((secret) => timingSafeEqual(sign(secret, grant, claims), mac));
+    const ours = secrets().filter((secret) => timingSafeEqual(sign(secret, grant, claims), mac));
     if (ours.length === 0) return { kind: "refused" };
     if (now().getTime() >= claims.readUIntBE(1, EXPIRY_BYTES) * 1000) return { kind: "expired" };
     const name = claims.subarray(HEAD_BYTES).toString();

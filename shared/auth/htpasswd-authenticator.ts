@@ -1,17 +1,17 @@
 import { createHmac, randomBytes } from "node:crypto";
+import type { Reloading, TextSource } from "../reloading/reloading.ts";
 import { UnauthorizedError, type Authenticator, type Principal } from "./authenticator.ts";
 import { basicChallenge, parseBasicHeader, type BasicCredentials } from "./basic.ts";
 import { BcryptPool } from "./bcrypt-pool.ts";
 import { HtpasswdError, MAX_HTPASSWD_BYTES, parseHtpasswd, type Htpasswd } from "./htpasswd.ts";
-import { ReloadingFile } from "./reloading-file.ts";
 
 /** How an htpasswd authenticator is set up. */
 export interface HtpasswdAuthenticatorOptions {
-  /** The htpasswd file. */
-  readonly path: string;
+  /** Where the text of an htpasswd file is. */
+  readonly source: TextSource;
   /** Shown to users by their client when it asks for a password. */
   readonly realm: string;
-  /** Told of a changed file that cannot be used, once per change; never of a password or a hash. Must not throw. */
+  /** Told of a changed text that cannot be used, as `source` says; never of a password or a hash. Must not throw. */
   readonly logError: (message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Where passwords are compared. By default a pool of its own, which `close()` ends; a given one is left open. */
   readonly pool?: BcryptPool;
@@ -37,8 +37,8 @@ const MAX_PASSWORD_BYTES = 72;
 const WRONG = "the user name or the password is wrong";
 
 /**
- * Basic authentication against an htpasswd file, which is looked at again for each request with credentials, so users
- * come and go without a restart.
+ * Basic authentication against the text of an htpasswd file, which is looked at again for each request with credentials, so
+ * users come and go without a restart.
  *
  * A verified credential is remembered until its line changes, under an HMAC with a key of this process: no password
  * is kept. A failure is not remembered: guessing never repeats itself, so it would only cost memory that strangers
@@ -49,7 +49,7 @@ const WRONG = "the user name or the password is wrong";
  */
 export class HtpasswdAuthenticator implements Authenticator {
   readonly challenge: string;
-  readonly #file: ReloadingFile<Htpasswd>;
+  readonly #file: Reloading<Htpasswd>;
   readonly #pool: BcryptPool;
   readonly #ownsPool: boolean;
   readonly #maxRemembered: number;
@@ -65,7 +65,7 @@ export class HtpasswdAuthenticator implements Authenticator {
   private constructor(
     options: HtpasswdAuthenticatorOptions,
     challenge: string,
-    file: ReloadingFile<Htpasswd>,
+    file: Reloading<Htpasswd>,
     latest: Htpasswd,
   ) {
     this.challenge = challenge;
@@ -77,23 +77,22 @@ export class HtpasswdAuthenticator implements Authenticator {
   }
 
   /**
-   * Reads the file.
+   * Reads the text.
    *
-   * @throws Error the file is missing, unreadable, too large or has a line that cannot be used; the message names the
-   *   path, the line and what to do
+   * @throws Error it is missing, unreadable, too large or has a line that cannot be used; the message names its source,
+   *   the line and what to do
    * @throws RangeError the realm cannot be sent in a header
    */
   static async create(options: HtpasswdAuthenticatorOptions): Promise<HtpasswdAuthenticator> {
-    const { path, logError } = options;
+    const { source, logError } = options;
     const challenge = basicChallenge(options.realm);
     try {
-      const file = await ReloadingFile.open({
-        path,
+      const file = await source.open({
         maxBytes: MAX_HTPASSWD_BYTES,
         parse: parseHtpasswd,
         onBadChange: (error) => {
-          logError("the htpasswd file cannot be used; what it last said stays in force until it is repaired", {
-            path,
+          logError("the users cannot be read anew; what was read last stays in force until they can", {
+            htpasswd: source.name,
             ...(error instanceof HtpasswdError ? { line: error.line } : {}),
             error,
           });
@@ -101,7 +100,7 @@ export class HtpasswdAuthenticator implements Authenticator {
       });
       return new HtpasswdAuthenticator(options, challenge, file, await file.current());
     } catch (error) {
-      throw new Error(describe(path, error), { cause: error });
+      throw new Error(describe(source.name, error), { cause: error });
     }
   }
 
@@ -203,11 +202,11 @@ export class HtpasswdAuthenticator implements Authenticator {
   }
 }
 
-function describe(path: string, error: unknown): string {
+function describe(source: string, error: unknown): string {
   const reason = error instanceof Error ? error.message : String(error);
-  if (error instanceof HtpasswdError) return `htpasswd file ${path}, line ${error.line}: ${reason}`;
+  if (error instanceof HtpasswdError) return `htpasswd ${source}, line ${error.line}: ${reason}`;
   if (error instanceof Error && "code" in error && error.code === "ENOENT") {
-    return `htpasswd file ${path} does not exist; make it with \`htpasswd -B -c ${path} <name>\``;
+    return `htpasswd ${source} does not exist; make it with \`htpasswd -B -c <file> <name>\``;
   }
-  return `htpasswd file ${path}: ${reason}`;
+  return `htpasswd ${source}: ${reason}`;
 }

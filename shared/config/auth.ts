@@ -1,5 +1,6 @@
 import type * as z from "zod";
 import type { AuthConfig } from "./config.ts";
+import { readParameter } from "./parameters.ts";
 import type { Report } from "./report.ts";
 import { anything, map, named, refused, text } from "./values.ts";
 
@@ -30,5 +31,8 @@ export function readAuth(input: z.infer<typeof auth>, report: Report): AuthConfi
         : `expected one of htpasswd and none, got ${chosen.join(" and ")}`,
     );
   }
-  return input.htpasswd ? { kind: "htpasswd", ...input.htpasswd } : { kind: "none" };
+  if (!input.htpasswd) return { kind: "none" };
+  const { realm, path } = input.htpasswd;
+  const users = readParameter(path, ["auth", "htpasswd", "path"], report) ?? { kind: "file", path };
+  return { kind: "htpasswd", realm, users };
 }

@@ -74,7 +74,22 @@ export interface Network {
 }
 
 export type AuthConfig =
-  { readonly kind: "none" } | { readonly kind: "htpasswd"; readonly realm: string; readonly path: string };
+  | { readonly kind: "none" }
+  | {
+      readonly kind: "htpasswd";
+      readonly realm: string;
+      /** Where the text of an htpasswd file is. */
+      readonly users: { readonly kind: "file"; readonly path: string } | ParameterReference;
+    };
+
+/** A text that AWS keeps, read at run time and again when it has changed. */
+export interface ParameterReference {
+  readonly kind: "parameter";
+  /** A parameter of Systems Manager, or a secret of Secrets Manager. */
+  readonly service: "ssm" | "secretsmanager";
+  /** Name or ARN. */
+  readonly name: string;
+}
 
 /** Where to listen. An empty host is every interface: listen without naming one. */
 export interface TcpAddress {
@@ -104,8 +119,10 @@ export interface HttpConfig {
 
 /** Signed addresses for the bodies of uploads: what signs them, and who is sent to them. */
 export interface UploadsConfig {
-  /** The first signs, all are accepted; at least one, each of at least 16 characters. */
+  /** The first signs, all are accepted; each has at least 16 characters. At least one, unless there is a parameter. */
   readonly secrets: readonly string[];
+  /** Whose lines are secrets that come before those. */
+  readonly secretParameter?: ParameterReference;
   /** How long a signed address holds; above 0. */
   readonly expiryMs: number;
   /** Scheme, host, port and perhaps a path, with no slash at the end. Absent: nobody is sent anywhere. */

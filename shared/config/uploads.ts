@@ -1,5 +1,6 @@
 import type * as z from "zod";
 import type { UploadsConfig } from "./config.ts";
+import { readParameter } from "./parameters.ts";
 import type { Report } from "./report.ts";
 import { duration, httpUrl, patternFault, section, setting, texts } from "./values.ts";
 
@@ -48,19 +49,34 @@ export function readUploads(
     if (isTooShort(text)) report.problem(["http", "uploads", "previoussecrets", index], `is ${tooShort}`);
   }
   if (clients && !host) report.noEffect(["http", "uploads", "clients"], "http.uploads.host is not set");
-  if (!secret || isTooShort(secret)) {
+  const parameter = secret ? readParameter(secret, ["http", "secret"], report) : undefined;
+  if (!secret || (parameter === undefined && isTooShort(secret))) {
     if (host) report.problem(["http", "secret"], secret ? `is ${tooShort}` : missing);
     else if (secret) report.noEffect(["http", "secret"], `it is ${tooShort}`);
     else if (previous.length > 0) report.noEffect(["http", "uploads", "previoussecrets"], "http.secret is not set");
     return undefined;
   }
   return {
-    secrets: [secret, ...previous],
+    secrets: parameter ? previous : [secret, ...previous],
+    ...(parameter ? { secretParameter: parameter } : {}),
     expiryMs: expiry ?? defaultExpiryMs,
     ...(host ? { host: host.href.replace(/\/+$/, "") } : {}),
     // A Location on the registry's own host is followed by everybody.
     clients: clients ?? (host && host.origin === baseUrl?.origin ? [""] : defaultClients),
   };
+}
+
+/**
+ * The secrets in a text, one on each line that is not empty; what they are for is as of `http.secret`. Throws with a sentence
+ * that quotes none of them where one cannot be used, or there is none.
+ */
+export function secretsIn(text: string): readonly string[] {
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const secrets = lines.filter((line) => line !== "");
+  if (secrets.length === 0) throw new Error("it holds no secret; openssl rand -hex 32 makes one");
+  const short = lines.findIndex((line) => line !== "" && isTooShort(line));
+  if (short >= 0) throw new Error(`line ${String(short + 1)} is ${tooShort}`);
+  return secrets;
 }
 
 function isTooShort(secret: string): boolean {

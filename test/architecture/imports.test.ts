@@ -60,7 +60,8 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     local: ["shared/oci/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
     packages: ["zod"],
   },
-  "shared/auth": { local: [], packages: ["bcryptjs"] },
+  "shared/auth": { local: ["shared/reloading/reloading.ts"], packages: ["bcryptjs"] },
+  "shared/reloading": { local: [], packages: ["@aws-sdk/client-s3"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },
   "shared/config": { local: ["shared/storage/s3/settings.ts"], packages: ["yaml", "zod"] },
   "functions/registry/handlers": {

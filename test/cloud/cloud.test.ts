@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { pattern, sha256 } from "../support/bodies.ts";
 import { CONFIG, imageOf } from "../support/manifests.ts";
+import { startParameterServer, type ParameterServer } from "../support/parameter-server.ts";
 import { sharedVersitygw } from "../support/s3-servers.ts";
 import { fastTemporaryFolder, removeFolder } from "../support/temp.ts";
 import { GATEWAY_QUIRKS } from "./api-gateway.ts";
@@ -184,6 +185,79 @@ describe("the event function", () => {
       }
     },
   );
+});
+
+describe("with users and secret in parameters", () => {
+  const parameters = { secret: "/lading/test/secret", users: "/lading/test/htpasswd" };
+  const [first, second] = ["first", "second"].map((which) => which.padEnd(32, "-")) as [string, string];
+  let server: ParameterServer;
+  let fed: Cloud;
+  beforeAll(async () => {
+    server = await startParameterServer();
+    server.texts.set(parameters.secret, first);
+    server.texts.set(parameters.users, `ann:${hashSync("secret", 5)}\n`);
+    const access = await sharedVersitygw();
+    const env = {
+      ...server.env,
+      REGISTRY_HTTP_SECRET: `ssm:${parameters.secret}`,
+      REGISTRY_AUTH_HTPASSWD_REALM: "lading",
+      REGISTRY_AUTH_HTPASSWD_PATH: `ssm:${parameters.users}`,
+    };
+    fed = await startCloud({ bucket: { access, name: await access.freshBucket() }, concurrency: 3, env });
+  });
+  afterAll(async () => {
+    await fed.close();
+    await server.close();
+  });
+  const statusOf = async (): Promise<number> => (await clientOf(fed.api)("GET", "/v2/", { headers: basic })).status;
+
+  it("is out of service while they cannot be read, says why in the log, and serves as soon as they can", async () => {
+    await fed.events.retire();
+    server.fail("denied");
+    const before = fed.events.lines.length;
+    expect([await statusOf(), await statusOf()]).toEqual([503, 503]);
+    const said = (): string => fed.events.lines.slice(before).join("\n");
+    await expect
+      .poll(said)
+      .toMatch(/the registry cannot start.*cannot be read: AccessDeniedException.*ssm:GetParameter/);
+    server.heal();
+    const started = fed.events.started();
+    expect(await statusOf()).toBe(200);
+    expect(fed.events.started()).toBe(started);
+  });
+
+  it("reads each once, whoever asks for what", async () => {
+    await fed.events.retire();
+    const before = server.asked.length;
+    for (let request = 0; request < 5; request++) expect(await statusOf()).toBe(200);
+    const wrong = { Authorization: `Basic ${Buffer.from("ann:wrong").toString("base64")}` };
+    for (let request = 0; request < 5; request++)
+      expect((await clientOf(fed.api)("GET", "/v2/", { headers: wrong })).status).toBe(401);
+    const asked = server.asked.slice(before).map((text) => text.split(" ")[0]);
+    expect(asked.sort()).toEqual([`ssm:${parameters.users}`, `ssm:${parameters.secret}`]);
+  });
+
+  it("goes on with an upload whose address the secret before signed", async () => {
+    const layer = pattern(6_000_000, "rotated");
+    const headers = { ...basic, "User-Agent": "containerd/v2.3.4" };
+    const begin = async (): Promise<string> => {
+      const { headers: given } = await clientOf(fed.api)("POST", "/v2/r/blobs/uploads/", { headers });
+      return new URL(String(given["location"])).pathname;
+    };
+    const path = await begin();
+    // The new one is made known, before it signs.
+    server.texts.set(parameters.secret, `${second}\n${first}\n`);
+    await fed.events.retire();
+    const patched = await clientOf(fed.uploads)("PATCH", path, { body: layer, headers: octets });
+    expect([patched.status, patched.body.toString()]).toEqual([202, ""]);
+    // The event function has both by now, and takes what the upload function signs with the old one.
+    const next = String(patched.headers["location"]).replace(/^https?:\/\/[^/]+/, "");
+    const put = await clientOf(fed.api)("PUT", `${next}?digest=${sha256(layer)}`);
+    expect([put.status, put.body.toString()]).toEqual([201, ""]);
+    server.texts.set(parameters.secret, second);
+    await fed.events.retire();
+    expect((await clientOf(fed.api)("PATCH", path, { headers: octets })).status).toBe(404);
+  });
 });
 
 describe("the upload function", () => {

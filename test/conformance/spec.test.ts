@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { anonymousAuthenticator, type Authenticator } from "../../shared/auth/authenticator.ts";
 import { BcryptPool } from "../../shared/auth/bcrypt-pool.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
+import { fileSource } from "../../shared/reloading/file.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../shared/oci/media-type.ts";
 import { createTestApp, type Reply, type Send } from "../support/app.ts";
 import { bodyOf, pattern, sha256, sha512 } from "../support/bodies.ts";
@@ -43,7 +44,12 @@ describe.each(STORES)("%s", (_, makeStore) => {
         await writeFile(file, `user:${await hash("secret", 4)}\n`);
         const pool = new BcryptPool({ workerUrl: new URL("../../dist/bcrypt-worker.js", import.meta.url) });
         const logError = (): void => undefined;
-        const htpasswd = await HtpasswdAuthenticator.create({ path: file, realm: "test", logError, pool });
+        const htpasswd = await HtpasswdAuthenticator.create({
+          source: fileSource(file),
+          realm: "test",
+          logError,
+          pool,
+        });
         cleanups.unshift(async () => await pool.close());
         cleanups.unshift(async () => await htpasswd.close());
         authenticator = htpasswd;

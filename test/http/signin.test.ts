@@ -207,7 +207,7 @@ describe("a changed file", () => {
   });
 
   it("that is broken or gone leaves the old content in force, and is said in the log once", async () => {
-    const complaints = (): string[] => server.daemon.lines.filter((line) => line.includes("cannot be used"));
+    const complaints = (): string[] => server.daemon.lines.filter((line) => line.includes("cannot be read anew"));
     const before = complaints().length;
     await writeFile(file, `${original}eve:plain-text\n`);
     for (let i = 0; i < 3; i++) expect([await statusOf(ann), await statusOf(longest)]).toEqual([200, 200]);

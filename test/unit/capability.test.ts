@@ -10,7 +10,7 @@ const start = Date.UTC(2026, 0, 1);
 const hour = 3_600_000;
 
 function capabilities(secrets: readonly string[] = ["current"], at = start, lifetimeMs = hour): Capabilities {
-  return new Capabilities({ secrets, lifetimeMs, now: () => new Date(at) });
+  return new Capabilities({ secrets: () => secrets, lifetimeMs, now: () => new Date(at) });
 }
 
 const grants = fc.record<Grant>({

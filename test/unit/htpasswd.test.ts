@@ -13,6 +13,8 @@ import { basicChallenge, parseBasicHeader } from "../../shared/auth/basic.ts";
 import { BcryptPool, type BcryptPoolOptions } from "../../shared/auth/bcrypt-pool.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import { HtpasswdError, parseHtpasswd } from "../../shared/auth/htpasswd.ts";
+import { fileSource } from "../../shared/reloading/file.ts";
+import { parameterSource } from "../../shared/reloading/parameter.ts";
 
 // Made by libxcrypt's crypt(3), the code behind `htpasswd -B` on most systems.
 const SECRET_04 = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
@@ -166,7 +168,7 @@ describe("HtpasswdAuthenticator", () => {
     const logged: [string, Readonly<Record<string, unknown>>][] = [];
     const pool = new BcryptPool({ workerUrl, ...poolOptions });
     const auth = await HtpasswdAuthenticator.create({
-      path,
+      source: fileSource(path),
       realm: "Registry",
       pool,
       logError: (message, fields) => logged.push([message, fields]),
@@ -310,7 +312,7 @@ describe("HtpasswdAuthenticator", () => {
     await writeFile(path, `alice:${UMLAUT_04}\nbob:swordfish\n`);
     for (let request = 0; request < 20; request++) expect(await answer("alice", "secret")).toBe("ok alice");
     expect(logged).toHaveLength(1);
-    expect(logged[0]?.[1]).toMatchObject({ path, line: 2 });
+    expect(logged[0]?.[1]).toMatchObject({ htpasswd: `file ${path}`, line: 2 });
     expect(String(logged[0]?.[1]["error"])).not.toContain("swordfish");
 
     await rm(path);
@@ -323,9 +325,45 @@ describe("HtpasswdAuthenticator", () => {
     expect(logged).toHaveLength(2);
   });
 
+  it("reads users from a parameter once a minute, whatever passwords come, and lets in who was added", async () => {
+    let text = `alice:${SECRET_04}`;
+    let readings = 0;
+    let now = 0;
+    const read = async (): Promise<string> => {
+      readings++;
+      return await Promise.resolve(text);
+    };
+    const pool = new BcryptPool({ workerUrl });
+    opened.push(async () => await pool.close());
+    const source = parameterSource({ name: "parameter ssm:/users", read, clock: () => now });
+    const logged: [string, Readonly<Record<string, unknown>>][] = [];
+    const logError = (...line: (typeof logged)[number]): void => void logged.push(line);
+    const auth = await HtpasswdAuthenticator.create({ source, realm: "Registry", pool, logError });
+    const isIn = async (name: string, password = "secret"): Promise<boolean> =>
+      await auth.authenticate(basic(name, password)).then(
+        () => true,
+        () => false,
+      );
+    expect(await isIn("alice")).toBe(true);
+    text = `bob:${SECRET_04}`;
+    for (let guess = 0; guess < 20; guess++) expect(await isIn("alice", String(guess))).toBe(false);
+    expect(await isIn("bob")).toBe(false);
+    expect(readings).toBe(1);
+    now += 60_000;
+    expect([await isIn("bob"), await isIn("alice")]).toEqual([true, false]);
+    expect(readings).toBe(2);
+    text = `bob:${SECRET_04}\ncarol:swordfish`;
+    now += 60_000;
+    expect(await isIn("bob")).toBe(true);
+    expect(logged).toEqual([[expect.any(String), expect.objectContaining({ htpasswd: source.name, line: 2 })]]);
+    const create = HtpasswdAuthenticator.create({ source, realm: "r", pool, logError });
+    await expect(create).rejects.toThrow(/^htpasswd parameter ssm:\/users, line 2: .*bcrypt/);
+  });
+
   it("does not start with a file that is missing, bad, too large or no file", async () => {
     const logError = (): void => undefined;
-    const create = async (path: string, realm = "r") => await HtpasswdAuthenticator.create({ path, realm, logError });
+    const create = async (path: string, realm = "r") =>
+      await HtpasswdAuthenticator.create({ source: fileSource(path), realm, logError });
     await expect(create(join(folder, "none"))).rejects.toThrow(/none does not exist.*htpasswd -B -c/);
     await expect(create(folder)).rejects.toThrow(/not a regular file/);
     const bad = join(folder, "bad");

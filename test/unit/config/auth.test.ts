@@ -2,7 +2,18 @@
 import { at, file, honours, refuses } from "../../support/config.ts";
 
 honours([
-  ["auth", { htpasswd: { realm: "r", path: "/p" } }, (c) => c.auth, { kind: "htpasswd", realm: "r", path: "/p" }],
+  [
+    "auth",
+    { htpasswd: { realm: "r", path: "/p" } },
+    (c) => c.auth,
+    { kind: "htpasswd", realm: "r", users: { kind: "file", path: "/p" } },
+  ],
+  [
+    "auth.htpasswd",
+    { realm: "r", path: "ssm:/lading/main/htpasswd" },
+    (c) => c.auth,
+    { kind: "htpasswd", realm: "r", users: { kind: "parameter", service: "ssm", name: "/lading/main/htpasswd" } },
+  ],
   ["auth", "none", (c) => c.auth, { kind: "none" }],
   ["auth.none", null, (c) => c.auth, { kind: "none" }],
 ]);
@@ -32,6 +43,11 @@ refuses([
     file({ auth: { htpasswd: { realm: "r", path: "/p" }, none: null } }),
     {},
     "auth: expected one of htpasswd and none, got htpasswd and none",
+  ],
+  [
+    file(at("auth.htpasswd", { realm: "r", path: "ssm:" })),
+    {},
+    "auth.htpasswd.path: expected the name or ARN of a parameter after ssm:",
   ],
   [file({ auth: { token: { realm: "hush" } } }), {}, "auth.token: tokens of a token server cannot be checked yet"],
   [file({ auth: "silly" }), {}, "auth.silly: silly lets in whoever sends any Authorization header"],

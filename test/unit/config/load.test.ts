@@ -57,7 +57,11 @@ describe("the files that are shipped", () => {
       "$1$2",
     );
     const { config } = loadConfig({ yaml, env: { REGISTRY_HTTP_SECRET: "of at least 16 characters" } });
-    expect(config.auth).toEqual({ kind: "htpasswd", realm: "Registry", path: "/etc/registry/htpasswd" });
+    expect(config.auth).toEqual({
+      kind: "htpasswd",
+      realm: "Registry",
+      users: { kind: "file", path: "/etc/registry/htpasswd" },
+    });
     expect(config.http.baseUrl).toBe("https://registry.example.com:4443");
     expect(config.http.uploads?.host).toBe("https://uploads.example.com");
     expect(config.http.tls?.certificate).toBe("/etc/registry/tls.crt");

@@ -39,6 +39,24 @@ describe("uploads on another host", () => {
       { secret, uploads: { host, previoussecrets: ["the one before this", "and another before that"] } },
       { secrets: [secret, "the one before this", "and another before that"] },
     ],
+    [
+      { secret: "ssm:/lading/main/secret", uploads: { host, previoussecrets: ["the one before this"] } },
+      {
+        secrets: ["the one before this"],
+        secretParameter: { kind: "parameter", service: "ssm", name: "/lading/main/secret" },
+      },
+    ],
+    [
+      { secret: "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:lading/main-AbCdEf" },
+      {
+        secrets: [],
+        secretParameter: {
+          kind: "parameter",
+          service: "secretsmanager",
+          name: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:lading/main-AbCdEf",
+        },
+      },
+    ],
   ])("%j", (http, expected) => {
     if (expected === undefined) expect(uploadsOf(http)).toBeUndefined();
     else expect(uploadsOf(http)).toMatchObject(expected);
@@ -62,6 +80,7 @@ describe("uploads on another host", () => {
   test.each<[http: Record<string, unknown>, problem: string]>([
     [{ uploads: { host } }, "http.secret: is not set, and http.uploads.host needs it"],
     [{ secret: "hush", uploads: { host } }, "http.secret: is too short"],
+    [{ secret: "ssm:a b", uploads: { host } }, "http.secret: expected the name or ARN of a parameter after ssm:"],
     [{ secret, uploads: { host, previoussecrets: [secret, "hush"] } }, "http.uploads.previoussecrets.1: is too short"],
     [{ secret, uploads: { host, clients: ["^a/", "["] } }, 'http.uploads.clients.1: "[" is not a regular expression'],
     [{ secret, uploads: { host, clients: [1] } }, "http.uploads.clients: expected a list of regular expressions"],

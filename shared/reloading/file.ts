@@ -1,16 +1,15 @@
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
+import type { Reloading, ReloadingOptions, TextSource } from "./reloading.ts";
 
-/** A file that is read once at start and again whenever it changed. */
-export interface ReloadingFileOptions<T> {
+/** A text in a file. */
+export function fileSource(path: string): TextSource {
+  return { name: `file ${path}`, open: async (options) => await ReloadingFile.open({ path, ...options }) };
+}
+
+interface ReloadingFileOptions<T> extends ReloadingOptions<T> {
   readonly path: string;
-  /** A larger file is an error. In bytes. */
-  readonly maxBytes: number;
-  /** Makes the value of the text; may throw. */
-  readonly parse: (text: string) => T;
-  /** Told once for each change that could not be used. Must not throw. */
-  readonly onBadChange: (error: unknown) => void;
 }
 
 /** A change within this time of a reading may share its time stamp with a second change: the clock of some file systems ticks that slowly. */
@@ -19,9 +18,10 @@ const NS_PER_MS = 1_000_000n;
 
 /**
  * Keeps the parsed content of a file up to date without a restart, a timer or a watch (which miss the symlink swaps
- * of mounted secrets): `current()` asks the file system, asynchronously, each time.
+ * of mounted secrets): `current()` asks the file system, asynchronously, each time. What cannot be used is told once for
+ * each change.
  */
-export class ReloadingFile<T> {
+class ReloadingFile<T> implements Reloading<T> {
   readonly #options: ReloadingFileOptions<T>;
   #value: T;
   #text: string;
@@ -40,15 +40,11 @@ export class ReloadingFile<T> {
     this.#settled = reading.settled;
   }
 
-  /** Reads the file for the first time. @throws whatever reading or parsing it throws */
   static async open<T>(options: ReloadingFileOptions<T>): Promise<ReloadingFile<T>> {
     return new ReloadingFile(options, await readStable(options.path, options.maxBytes));
   }
 
-  /**
-   * The value of the file as it was when this was called, or later. The same object as long as the text is the same.
-   * A file that is missing, unreadable or bad leaves the last good value in force. Never rejects.
-   */
+  /** The value of the file as it was when this was called, or later. */
   async current(): Promise<T> {
     await this.#refresh();
     return this.#value;
