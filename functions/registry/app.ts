@@ -10,7 +10,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { Hono, type Context } from "hono";
-import { ANONYMOUS, type Authenticator, type Principal } from "../../shared/auth/authenticator.ts";
+import { ANONYMOUS, UnauthorizedError, type Authenticator, type Principal } from "../../shared/auth/authenticator.ts";
 import type { Access, Authorizer } from "../../shared/auth/authorizer.ts";
 import { MethodNotAllowedError, RangeMismatchError, RegistryError } from "../../shared/oci/error.ts";
 import { limits } from "../../shared/oci/limits.ts";
@@ -200,6 +200,10 @@ async function route(parts: Parts, incoming: Incoming, scope: Scope): Promise<An
   scope.target = target;
   const reason = isApi ? parts.unavailable?.() : undefined;
   if (reason !== undefined) throw new RegistryError("UNAVAILABLE", reason);
+  if (!authorizer.authorize(scope.principal, accessTo(target, method))) {
+    if (!isSigned(target)) askToSignIn(parts, scope.principal);
+    throw new RegistryError("DENIED", "you may not do this here");
+  }
 
   const handlers = ROUTES[target.kind];
   const handler = (Object.hasOwn(handlers, method) ? handlers[method] : undefined) as
@@ -208,9 +212,6 @@ async function route(parts: Parts, incoming: Incoming, scope: Scope): Promise<An
     throw new MethodNotAllowedError(method, Object.keys(handlers));
   }
   checkAllowed(settings, target, method);
-  if (!authorizer.authorize(scope.principal, accessTo(target, method))) {
-    throw new RegistryError("DENIED", "you may not do this here");
-  }
   scope.request = {
     method,
     query: mark < 0 ? NO_QUERY : new URLSearchParams(uri.slice(mark)),
@@ -248,9 +249,16 @@ async function signIn(
   const isFaulty = "error" in parsed && looksSigned(path);
   if (!isFaulty && path.startsWith(`${settings.prefix}v2`)) {
     scope.principal = await authenticator.authenticate(header("authorization"));
+    if ("error" in parsed) askToSignIn({ authenticator }, scope.principal);
   }
   if ("error" in parsed) throw parsed.error;
   return parsed.value;
+}
+
+/** Throws UnauthorizedError for who has sent no credentials and could have. */
+function askToSignIn({ authenticator: { challenge } }: Pick<Parts, "authenticator">, principal: Principal): void {
+  if (principal.kind !== "anonymous" || challenge === undefined) return;
+  throw new UnauthorizedError("a user name and a password are needed", challenge);
 }
 
 type SignedTarget = Extract<Target, { kind: "upload" }> & { readonly capability: string };
@@ -279,8 +287,9 @@ function checkAllowed({ readOnly, deleteEnabled }: ApiSettings, { kind }: Target
 function accessTo(target: Target, method: string): Access[] {
   switch (target.kind) {
     case "root":
-    case "base":
       return [];
+    case "base":
+      return [{ kind: "base" }];
     case "catalog":
       return [{ kind: "catalog" }];
     case "uploads":
@@ -293,9 +302,9 @@ function accessTo(target: Target, method: string): Access[] {
       const actions =
         method === "DELETE"
           ? ["delete" as const]
-          : method === "PUT"
-            ? ["pull" as const, "push" as const]
-            : ["pull" as const];
+          : method === "GET" || method === "HEAD"
+            ? ["pull" as const]
+            : ["pull" as const, "push" as const];
       return [{ kind: "repository", repository: target.name, actions }];
     }
   }

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { anonymousAuthenticator, type Authenticator } from "../../shared/auth/authenticator.ts";
+import { admittingAnonymous, anonymousPull } from "../../shared/auth/anonymous-pull.ts";
 import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import type { Config, ParameterReference } from "../../shared/config/config.ts";
@@ -202,12 +203,13 @@ interface Parts {
 
 function appParts(config: Config, parts: Parts): AppParts {
   const { registry, authenticator, secrets, health, metrics, logger, requestEnded } = parts;
-  const { http, storage, catalog, tags, log } = config;
+  const { auth, http, storage, catalog, tags, log } = config;
+  const forAll = auth.kind === "htpasswd" && auth.anonymousPull;
   const redirects = createRedirects(storage.redirect);
   return {
     registry,
-    authenticator,
-    authorizer: allowAll,
+    authenticator: forAll ? admittingAnonymous(authenticator) : authenticator,
+    authorizer: forAll ? anonymousPull : allowAll,
     clock: () => performance.now(),
     settings: {
       prefix: http.prefix,

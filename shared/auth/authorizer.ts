@@ -3,12 +3,16 @@ import type { Principal } from "./authenticator.ts";
 /** What can be done to a repository. */
 export type Action = "pull" | "push" | "delete";
 
-/** One thing a request needs: actions on one repository, or the catalog of all repositories. */
+/**
+ * One thing a request needs: actions on one repository, the catalog of all repositories, or the base path, at which clients
+ * ask whether they have to sign in.
+ */
 export type Access =
   | { readonly kind: "repository"; readonly repository: string; readonly actions: readonly Action[] }
-  | { readonly kind: "catalog" };
+  | { readonly kind: "catalog" }
+  | { readonly kind: "base" };
 
-/** Decides what a principal may do. It never asks for credentials: the authenticator did. */
+/** Decides what a principal may do. Who is refused and anonymous may be asked for credentials; that is for others to say. */
 export interface Authorizer {
   /** Whether the principal may have all of the wanted access; part of it is a no. */
   authorize(principal: Principal, wanted: readonly Access[]): boolean;

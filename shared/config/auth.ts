@@ -2,7 +2,7 @@ import type * as z from "zod";
 import type { AuthConfig } from "./config.ts";
 import { readParameter } from "./parameters.ts";
 import type { Report } from "./report.ts";
-import { anything, map, named, refused, text } from "./values.ts";
+import { anything, choice, map, named, refused, setting, text } from "./values.ts";
 
 /** Never empty: a section that names nothing would leave the registry open to everybody. */
 export const auth = map(
@@ -14,6 +14,8 @@ export const auth = map(
       }),
     ),
     none: anything(),
+    // Ours.
+    anonymous: setting(choice("pull", "none")),
     token: refused("tokens of a token server cannot be checked yet; use htpasswd"),
     silly: refused("silly lets in whoever sends any Authorization header; use htpasswd, or none and say so"),
   },
@@ -22,7 +24,8 @@ export const auth = map(
 
 export function readAuth(input: z.infer<typeof auth>, report: Report): AuthConfig {
   if (input === undefined) return { kind: "none" };
-  const chosen = Object.keys(input);
+  const { anonymous } = input;
+  const chosen = Object.keys(input).filter((key) => key !== "anonymous");
   if (chosen.length !== 1) {
     report.problem(
       ["auth"],
@@ -31,8 +34,11 @@ export function readAuth(input: z.infer<typeof auth>, report: Report): AuthConfi
         : `expected one of htpasswd and none, got ${chosen.join(" and ")}`,
     );
   }
-  if (!input.htpasswd) return { kind: "none" };
+  if (!input.htpasswd) {
+    if (anonymous === "pull") report.noEffect(["auth", "anonymous"], "nobody is asked to sign in");
+    return { kind: "none" };
+  }
   const { realm, path } = input.htpasswd;
   const users = readParameter(path, ["auth", "htpasswd", "path"], report) ?? { kind: "file", path };
-  return { kind: "htpasswd", realm, users };
+  return { kind: "htpasswd", realm, anonymousPull: anonymous === "pull", users };
 }

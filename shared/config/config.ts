@@ -78,6 +78,8 @@ export type AuthConfig =
   | {
       readonly kind: "htpasswd";
       readonly realm: string;
+      /** Who sends no credentials may pull. */
+      readonly anonymousPull: boolean;
       /** Where the text of an htpasswd file is. */
       readonly users: { readonly kind: "file"; readonly path: string } | ParameterReference;
     };

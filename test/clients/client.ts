@@ -1,4 +1,5 @@
 /** What a client of the table is to the suites. */
+import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Credentials } from "../support/api.ts";
@@ -92,6 +93,11 @@ export async function archiveContents(file: string, work: string): Promise<Pulle
       .split("\n")
       .map((line) => `sha256:${line.slice(0, 64)}`),
   };
+}
+
+/** What lies in a folder; nothing, where the client has not made it yet. */
+export async function namesIn(folder: string): Promise<string[]> {
+  return existsSync(folder) ? await readdir(folder) : [];
 }
 
 export const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");

@@ -1,10 +1,10 @@
 /** containerd and ctr, Debian's and the current one. The store is read where the daemon keeps it. */
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { layoutArchive, type Image, type Index } from "../support/images.ts";
 import { run, runAny, startDaemon } from "../support/process.ts";
 import { tool } from "../support/tools.ts";
-import { layoutContents, numbered, type ImageClient, type ImageSession, type Target } from "./client.ts";
+import { layoutContents, namesIn, numbered, type ImageClient, type ImageSession, type Target } from "./client.ts";
 
 export const ctr: ImageClient = {
   name: "ctr",
@@ -65,7 +65,7 @@ async function setup(
   const pullWith = (...options: string[]) => {
     return async (reference: string) => {
       for (const name of (await images("ls", "-q")).split("\n").filter(Boolean)) await images("rm", "--sync", name);
-      const kept = await readdir(at("root/io.containerd.content.v1.content/blobs/sha256"));
+      const kept = await namesIn(at("root/io.containerd.content.v1.content/blobs/sha256"));
       if (kept.length > 0) throw new Error(`the store is not empty before the pull: ${kept.join(", ")}`);
       await images("pull", ...registry, ...options, reference);
       return await layoutContents(at("root/io.containerd.content.v1.content"));

@@ -1,11 +1,19 @@
 /** Debian's dockerd with its classic store, and a current one with containerd's. Both are used with Debian's docker. */
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { copyFile } from "node:fs/promises";
 import { dockerArchive, layoutArchive, type Image } from "../support/images.ts";
 import { run, runAny, startDaemon, withFolders, type Daemon } from "../support/process.ts";
 import { containerd2Folder, tool } from "../support/tools.ts";
-import { archiveContents, layoutContents, numbered, ownEnvironment, type ImageClient, type Target } from "./client.ts";
+import {
+  archiveContents,
+  layoutContents,
+  namesIn,
+  numbered,
+  ownEnvironment,
+  type ImageClient,
+  type Target,
+} from "./client.ts";
 
 const NO_NETWORK = ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none"];
 
@@ -99,7 +107,7 @@ export const docker29: ImageClient = {
       push,
       pull: async (reference) => {
         await removeAll();
-        const kept = await readdir(path.join(store, "blobs/sha256"));
+        const kept = await namesIn(path.join(store, "blobs/sha256"));
         if (kept.length > 0) throw new Error(`the store is not empty before the pull: ${kept.join(", ")}`);
         await exec("pull", "-q", reference);
         return await layoutContents(store);

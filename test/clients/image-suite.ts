@@ -174,7 +174,7 @@ export async function storedManifest(api: Api, repository: string, reference: st
   return JSON.parse((await api.manifest(repository, reference)).body.toString()) as StoredManifest;
 }
 
-function expectPulled(pulled: Pulled | undefined, content: Image | Index): void {
+export function expectPulled(pulled: Pulled | undefined, content: Image | Index): void {
   if (pulled?.kind === "exact") expect(pulled.digests).toEqual([...new Set(contentsOf(content))].sort());
   else expect(pulled?.diffIds).toEqual("layers" in content ? content.layers.map(({ diffId }) => diffId) : []);
 }

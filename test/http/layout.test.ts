@@ -109,7 +109,7 @@ describe("who may not", () => {
   it("is told so, and nothing else", async () => {
     const driver = new MemoryDriver();
     await pushImage(createTestApp(driver).send, "r", "v1");
-    const { send } = app(driver, () => false);
+    const { send } = app(driver, ({ kind }) => kind === "base");
     for (const path of ["/v2/_catalog", "/v2/r/tags/list", "/v2/r/manifests/v1", "/v2/none/tags/list"]) {
       const reply = await send("GET", path);
       expect([reply.status, reply.code]).toEqual([403, "DENIED"]);

@@ -224,6 +224,91 @@ describe("a changed file", () => {
   });
 });
 
+describe("where anybody may pull", () => {
+  const layer = "a layer for everybody";
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    config: { mediaType: "application/vnd.oci.empty.v1+json", digest: sha256(layer), size: layer.length },
+    layers: [],
+  });
+  const session = "00000000-0000-8000-8000-000000000000";
+  let open: Child;
+  beforeAll(async () => {
+    open = await startChild({ ...settings(file), REGISTRY_AUTH_ANONYMOUS: "pull" });
+    await writeFile(file, original);
+    const headers = { ...basic(ann), "Content-Type": "application/vnd.oci.image.manifest.v1+json" };
+    const { status } = await open.api.call("POST", `/v2/r/blobs/uploads/?digest=${sha256(layer)}`, {
+      headers: basic(ann),
+      body: layer,
+    });
+    const put = await open.api.call("PUT", "/v2/r/manifests/v1", { headers, body: manifest });
+    expect([status, put.status]).toEqual([201, 201]);
+  });
+  afterAll(async () => {
+    await open.stop();
+  });
+
+  const nobody: [who: string, headers: Record<string, string>][] = [
+    ["no header", {}],
+    ["an empty header", { Authorization: "" }],
+    ["an empty name, as podman sends it", { Authorization: "Basic Og==" }],
+  ];
+  describe.each(nobody)("with %s", (_, headers) => {
+    it.each([
+      ["GET", "/v2/r/manifests/v1", 200],
+      ["HEAD", "/v2/r/manifests/v1", 200],
+      ["GET", `/v2/r/manifests/${sha256(manifest)}`, 200],
+      ["GET", `/v2/r/blobs/${sha256(layer)}`, 200],
+      ["HEAD", `/v2/r/blobs/${sha256(layer)}`, 200],
+      ["GET", "/v2/r/tags/list", 200],
+      ["GET", `/v2/r/referrers/${sha256(manifest)}`, 200],
+      ["GET", "/v2/r/manifests/v2", 404],
+      ["GET", "/v2/other/tags/list", 404],
+      ["GET", "/", 200],
+    ])("%s %s is answered with %i", async (method, target, status) => {
+      expect((await open.api.call(method, target, { headers })).status).toBe(status);
+    });
+
+    it.each([
+      ["GET", "/v2/"],
+      ["HEAD", "/v2/"],
+      ["GET", "/v2"],
+      ["GET", "/v2/_catalog"],
+      ["PUT", "/v2/r/manifests/v1"],
+      ["DELETE", "/v2/r/manifests/v1"],
+      ["PATCH", "/v2/r/manifests/v1"],
+      ["DELETE", `/v2/r/blobs/${sha256(layer)}`],
+      ["POST", "/v2/r/blobs/uploads/"],
+      ["POST", `/v2/other/blobs/uploads/?mount=${sha256(layer)}&from=r`],
+      ["GET", `/v2/r/blobs/uploads/${session}`],
+      ["PATCH", `/v2/r/blobs/uploads/${session}`],
+      ["PUT", `/v2/r/blobs/uploads/${session}?digest=${sha256(layer)}`],
+      ["DELETE", `/v2/r/blobs/uploads/${session}`],
+      ["GET", "/v2/no/such/path"],
+      ["GET", "/v2/NOT-A-NAME/tags/list"],
+    ])("%s %s asks for credentials", async (method, target) => {
+      const reply = await open.api.call(method, target, { headers });
+      expect([reply.status, reply.headers["www-authenticate"]]).toEqual([401, 'Basic realm="Our \\"registry\\""']);
+      if (method !== "HEAD") expect(reply.body.toString()).toContain("UNAUTHORIZED");
+    });
+  });
+
+  it.each([
+    ["a wrong password", basic({ ...ann, password: "Secret" })],
+    ["a bearer token", { Authorization: "Bearer abc" }],
+  ])("%s is refused all the same", async (_, headers) => {
+    expect((await open.api.call("GET", "/v2/r/manifests/v1", { headers })).status).toBe(401);
+  });
+
+  it("users do what they did", async () => {
+    const statuses = ["/v2/", "/v2/_catalog", "/v2/r/manifests/v1"].map(
+      async (target) => (await open.api.call("GET", target, { headers: basic(ann) })).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200, 200]);
+  });
+});
+
 describe("a file that cannot be used stops the start", () => {
   it.each<[what: string, content: () => string | undefined, message: RegExp]>([
     ["a broken line", () => `# people\n${original}eve\n`, /htpasswd file .*broken, line 4: .*htpasswd -B/],

@@ -13,6 +13,8 @@ export interface LadingOptions {
   readonly folder: string;
   readonly driver?: "filesystem" | "inmemory";
   readonly signIn?: "none" | "htpasswd";
+  /** Where users sign in, anybody may pull. */
+  readonly anonymousPull?: boolean;
   readonly host?: "http" | "https";
   /** The root of the storage. */
   readonly root?: string;
@@ -63,7 +65,7 @@ export const USER: Credentials = { name: "ann", password: "secret" };
 
 export async function startLading(options: LadingOptions): Promise<Lading> {
   const { folder, driver = "filesystem", signIn = "none", host = "http", root = path.join(folder, "data") } = options;
-  const { bucket, streams = false } = options;
+  const { bucket, streams = false, anonymousPull = false } = options;
   const address = host === "https" ? outsideAddress() : "127.0.0.1";
   const certificate = host === "https" ? await makeCertificate(folder, address) : undefined;
   const htpasswd = signIn === "htpasswd" ? await writeHtpasswd(folder) : "";
@@ -85,7 +87,9 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
       addr: `${address}:0`,
       ...(certificate === undefined ? {} : { tls: { certificate: certificate.file, key: certificate.key } }),
     },
-    ...(signIn === "none" ? {} : { auth: { htpasswd: { realm: "lading", path: htpasswd } } }),
+    ...(signIn === "none"
+      ? {}
+      : { auth: { htpasswd: { realm: "lading", path: htpasswd }, anonymous: anonymousPull ? "pull" : "none" } }),
   };
   const file = path.join(folder, "config.yml");
   await writeFile(file, JSON.stringify(config));

@@ -1,24 +1,47 @@
 /** `auth`: never does it fall back to letting everybody in. */
-import { at, file, honours, refuses } from "../../support/config.ts";
+import { at, file, honours, ignores, refuses } from "../../support/config.ts";
 
 honours([
   [
     "auth",
     { htpasswd: { realm: "r", path: "/p" } },
     (c) => c.auth,
-    { kind: "htpasswd", realm: "r", users: { kind: "file", path: "/p" } },
+    { kind: "htpasswd", realm: "r", anonymousPull: false, users: { kind: "file", path: "/p" } },
   ],
   [
     "auth.htpasswd",
     { realm: "r", path: "ssm:/lading/main/htpasswd" },
     (c) => c.auth,
-    { kind: "htpasswd", realm: "r", users: { kind: "parameter", service: "ssm", name: "/lading/main/htpasswd" } },
+    {
+      kind: "htpasswd",
+      realm: "r",
+      anonymousPull: false,
+      users: { kind: "parameter", service: "ssm", name: "/lading/main/htpasswd" },
+    },
   ],
   ["auth", "none", (c) => c.auth, { kind: "none" }],
   ["auth.none", null, (c) => c.auth, { kind: "none" }],
 ]);
 
+for (const [anonymous, anonymousPull] of [
+  ["pull", true],
+  ["none", false],
+  ["", false],
+] as const) {
+  const keys = { htpasswd: { realm: "r", path: "/p" }, anonymous };
+  honours([["auth", keys, (c) => c.auth.kind === "htpasswd" && c.auth.anonymousPull, anonymousPull]]);
+}
+
+ignores([["auth", { none: null, anonymous: "pull" }, "auth.anonymous", "nobody is asked to sign in"]]);
+
 refuses([
+  [file({ auth: { anonymous: "pull" } }), {}, "auth: names nothing"],
+  [undefined, { REGISTRY_AUTH_ANONYMOUS: "pull" }, "auth: names nothing"],
+  [
+    file({ auth: { htpasswd: { realm: "r", path: "/p" }, anonymous: "push" } }),
+    {},
+    "auth.anonymous: expected one of pull, none, got",
+  ],
   [file({ auth: null }), {}, "auth: expected htpasswd with its realm and path, or none"],
   [file({ auth: {} }), {}, "auth: names nothing"],
   [file({ auth: "" }), {}, "auth: expected htpasswd with its realm and path, or none"],

@@ -69,17 +69,17 @@ describe("variables", () => {
     [
       { REGISTRY_AUTH: "htpasswd", REGISTRY_AUTH_HTPASSWD_REALM: "R: s", REGISTRY_AUTH_HTPASSWD_PATH: "/p" },
       (c) => c.auth,
-      { kind: "htpasswd", realm: "R: s", users: { kind: "file", path: "/p" } },
+      { kind: "htpasswd", realm: "R: s", anonymousPull: false, users: { kind: "file", path: "/p" } },
     ],
     [
       { REGISTRY_AUTH_HTPASSWD_REALM: "R", REGISTRY_AUTH_HTPASSWD_PATH: "/p" },
       (c) => c.auth,
-      { kind: "htpasswd", realm: "R", users: { kind: "file", path: "/p" } },
+      { kind: "htpasswd", realm: "R", anonymousPull: false, users: { kind: "file", path: "/p" } },
     ],
     [
       { REGISTRY_AUTH: "{htpasswd: {realm: x, path: /y}}" },
       (c) => c.auth,
-      { kind: "htpasswd", realm: "x", users: { kind: "file", path: "/y" } },
+      { kind: "htpasswd", realm: "x", anonymousPull: false, users: { kind: "file", path: "/y" } },
     ],
     [{ REGISTRY_LOG_LEVEL: "debug" }, (c) => c.log.level, "debug"],
     [{ REGISTRY_LOGLEVEL: "debug" }, (c) => c.log.level, "debug"],
@@ -136,7 +136,7 @@ describe("variables", () => {
       { auth: { htpasswd: { realm: "r", path: "/p" } } },
       { REGISTRY_AUTH_HTPASSWD_PATH: "/q" },
       (c) => c.auth,
-      { kind: "htpasswd", realm: "r", users: { kind: "file", path: "/q" } },
+      { kind: "htpasswd", realm: "r", anonymousPull: false, users: { kind: "file", path: "/q" } },
     ],
     [
       { http: { addr: ":1", tls: { certificate: "/c", key: "/k", clientcas: ["/a", "/b"] } } },

@@ -60,6 +60,7 @@ describe("the files that are shipped", () => {
     expect(config.auth).toEqual({
       kind: "htpasswd",
       realm: "Registry",
+      anonymousPull: false,
       users: { kind: "file", path: "/etc/registry/htpasswd" },
     });
     expect(config.http.baseUrl).toBe("https://registry.example.com:4443");
