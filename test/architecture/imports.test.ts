@@ -64,12 +64,13 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   "shared/reloading": { local: [], packages: ["@aws-sdk/client-s3"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },
   "shared/config": { local: ["shared/storage/s3/settings.ts"], packages: ["yaml", "zod"] },
+  "shared/doctor": { local: [], packages: ["@aws-sdk/client-s3"] },
   "functions/registry/handlers": {
     local: ["functions/registry/", "shared/oci/", "shared/registry/", "shared/storage/driver.ts"],
     packages: [],
   },
   "functions/registry": { local: ["shared/"], packages: ["hono", "@hono/node-server", "aws-lambda"] },
-  bin: { local: ["functions/", "shared/config/", "shared/telemetry/"], packages: [] },
+  bin: { local: ["functions/", "shared/config/", "shared/doctor/", "shared/telemetry/"], packages: [] },
   infra: { local: ["shared/config/"], packages: ["aws-cdk-lib", "constructs"] },
 };
 

@@ -97,8 +97,8 @@ function variables(section: string, keys: Readonly<Record<string, unknown>>): Re
   );
 }
 
-/** Lambda tells a function its port in a variable, so it cannot choose one itself. */
-async function freePort(): Promise<number> {
+/** A port that nobody listens on: Lambda tells a function its port in a variable, so it cannot choose one itself. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   return await new Promise((resolve, reject) => {
     server.once("error", reject);
