@@ -14,6 +14,8 @@
  *         _referrers/<algorithm>/<hex>/<algorithm>/<hex>/link                    ours: subject, then who refers to it
  *       _catalog/repositories/<name>!                                            ours: empty; this repository exists
  *       _catalog/complete                                                        ours: when all of them were listed there
+ *       _gc/marks/blobs/<algorithm>/<hex[0:2]>/<hex>                             ours: what a collection thinks of a blob
+ *       _gc/marks/revisions/<name>!/<algorithm>/<hex>                            ours: the same of a repository's manifest
  *
  * A link holds a digest and nothing else. What is ours lies only where distribution never looks, or where it would delete
  * the whole folder with the session; see docs/storage-layout.md.
@@ -26,7 +28,8 @@ import { repositoryNameFrom, type RepositoryName, type Tag } from "../oci/refere
 const ROOT = "docker/registry/v2/";
 
 const CATALOG = `${ROOT}_catalog/repositories/`;
-const CATALOG_ENTRY_END = "!";
+/** No character of a name. */
+const NAME_END = "!";
 
 const SHARED_FOLDER = /\/(?:_uploads|_layers(?:\/[a-z0-9]+)?|_manifests(?:\/tags|\/revisions(?:\/[a-z0-9]+)?)?)$/;
 
@@ -59,8 +62,17 @@ export const layout = {
 
   catalogEntries: CATALOG,
   /** The end sorts below every character of a name, so that entries lie in the order of names: `a!`, `a-b!`, `a/b!`. */
-  catalogEntry: (name: string) => `${CATALOG}${name}${CATALOG_ENTRY_END}`,
+  catalogEntry: (name: string) => `${CATALOG}${name}${NAME_END}`,
   catalogComplete: `${ROOT}_catalog/complete`,
+
+  /** Below them lie the marks of all blobs, and of all manifests. */
+  blobMarks: `${ROOT}_gc/marks/blobs/`,
+  revisionMarks: `${ROOT}_gc/marks/revisions/`,
+  blobMark: (digest: Digest) =>
+    `${ROOT}_gc/marks/blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}`,
+  /** The end of the name keeps one repository's marks from being another's folder: `a!/…`, `a/b!/…`. */
+  revisionMark: (name: RepositoryName, digest: Digest) =>
+    `${ROOT}_gc/marks/revisions/${name}${NAME_END}/${pathOf(digest)}`,
 
   uploads: (name: string) => `${ROOT}repositories/${name}/_uploads/`,
   upload: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/`,
@@ -74,8 +86,8 @@ export const layout = {
 
 /** The name of the repository that a key below `layout.catalogEntries` is the entry of. */
 export function catalogEntryName(key: string): RepositoryName | undefined {
-  if (!key.endsWith(CATALOG_ENTRY_END)) return undefined;
-  return repositoryNameFrom(key.slice(CATALOG.length, -CATALOG_ENTRY_END.length));
+  if (!key.endsWith(NAME_END)) return undefined;
+  return repositoryNameFrom(key.slice(CATALOG.length, -NAME_END.length));
 }
 
 function pathOf(digest: Digest): string {

@@ -13,6 +13,24 @@ export interface ObjectInfo {
   /** Changes with every write of other bytes. */
   readonly etag: string;
   readonly lastModified: Date;
+  /**
+   * When this was so, by the clock that also gives `lastModified`: the store's own, to the second or finer. Times of one
+   * store can be compared with each other, never with this process's clock.
+   */
+  readonly asOf: Date;
+}
+
+/** What there was under a key, and when. Absence has a time too. */
+export interface Look {
+  readonly asOf: Date;
+  readonly object?: ObjectInfo & { readonly bytes: Uint8Array };
+}
+
+/** A write as the store answered it. */
+export interface Written {
+  readonly etag: string;
+  /** When it was done, or later. */
+  readonly asOf: Date;
 }
 
 /** Bytes `start` to `end`, both included; an `end` beyond the object's last byte is cut to it. */
@@ -33,6 +51,8 @@ export interface ListedObject {
   readonly key: string;
   readonly size: number;
   readonly lastModified: Date;
+  /** What `head` gives. */
+  readonly etag: string;
 }
 
 export interface ListOptions {
@@ -50,6 +70,8 @@ export interface ListPage {
   readonly prefixes: readonly string[];
   /** Where the next page starts after; absent on the last page. */
   readonly next?: string;
+  /** When it was so: no object of the page was looked at before. */
+  readonly asOf: Date;
 }
 
 export interface StorageDriver {
@@ -57,10 +79,12 @@ export interface StorageDriver {
   head(key: string): Promise<ObjectInfo | undefined>;
   /** A whole small object. Throws ObjectTooLargeError beyond `limit` bytes. */
   read(key: string, limit: number): Promise<Uint8Array | undefined>;
+  /** The same, with what else is known of it and when it was so. */
+  look(key: string, limit: number): Promise<Look>;
   /** A whole object or a range of it. A range that starts beyond the end gives an empty body. */
   get(key: string, range?: ByteRange): Promise<StoredObject | undefined>;
   /** Writes a whole small object: durable, and visible all at once, when it answers. Throws PreconditionFailedError. */
-  put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ readonly etag: string }>;
+  put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<Written>;
   /** Deletes a key; it may be absent. */
   delete(key: string): Promise<void>;
   /** Deletes keys; throws the first failure after all were tried. */
@@ -69,6 +93,8 @@ export interface StorageDriver {
   list(prefix: string, options?: ListOptions): Promise<ListPage>;
   /** Where large objects are put together. */
   readonly drafts: DraftStore;
+  /** Deletes that come too late are refused here, by the store. */
+  readonly fenced: FencedDeletes;
   /** Where clients can be sent to the store itself. */
   readonly presigner?: Presigner;
   /**
@@ -79,6 +105,62 @@ export interface StorageDriver {
 
   /** Lets go of connections, where it keeps any. No method may be called afterwards. */
   close?(): void;
+}
+
+/** How long a permit is good where nothing else is asked for. */
+export const PERMIT_LIFETIME_MS = 120_000;
+
+/** Leave to delete for a while. */
+export interface Permit {
+  /** `<run>/<nonce>`, each of letters, digits and dashes: used once, and known to everybody who may want to revoke it. */
+  readonly id: string;
+  /**
+   * From when on the lifetime counts: an `asOf` of the store's from before anybody could read of the permit, since a write
+   * that had to be sent twice was done before its answer.
+   */
+  readonly since: Date;
+}
+
+/** A key, and the leave to delete it. */
+export interface FencedDelete {
+  readonly key: string;
+  readonly permit: Permit;
+}
+
+/**
+ * Deletes that the store itself refuses once their permit is over, however long the sender was paused before. A permit is
+ * over `lifetimeMs` after its `since`, or when it was revoked, whichever is first; but see `revoke` and `revokeExpired`.
+ */
+export interface FencedDeletes {
+  readonly lifetimeMs: number;
+  /** Does this store keep what is said here? Some S3 servers take signed requests that have expired. Asks it. */
+  isKept(): Promise<boolean>;
+  /** Before anybody can read the permit's id: then whoever revokes it finds what there is to revoke. */
+  open(id: string): Promise<void>;
+  /**
+   * Deletes keys, each sent once; they may be absent. Gives those that were refused since their permit is over. Throws the
+   * first other failure after all were tried: then nobody knows which are gone, or will be before the permit is over.
+   */
+  delete(items: readonly FencedDelete[]): Promise<readonly string[]>;
+  /**
+   * Ends a permit: what is deleted with it was deleted before this answers. A store that cannot be told keeps to the
+   * lifetime alone, so only who has waited for that may call it. The permit may be over, or never have been opened.
+   */
+  revoke(id: string): Promise<void>;
+  /** Ends all permits that were opened longer ago than their lifetime, where the store does not see to that itself. */
+  revokeExpired(): Promise<void>;
+  /** What was deleted so, where the store keeps it. */
+  readonly trash?: Trash;
+}
+
+/** Where objects lie that were deleted with a permit, until they are brought back or removed for good. */
+export interface Trash {
+  /** The first part of the ids of the permits with which something was deleted that is still here, in byte order. */
+  runs(): Promise<readonly string[]>;
+  /** Brings objects back that were deleted with a permit, with the time of now, but for keys that are there again; gives the keys that are neither. */
+  restore(items: readonly { readonly key: string; readonly id: string }[]): Promise<readonly string[]>;
+  /** Removes what a run deleted, for good. Its permits are over. */
+  empty(run: string): Promise<void>;
 }
 
 /** Makes URLs that anybody can use for one method on one object until they expire. */

@@ -18,3 +18,15 @@ export function checkPrefix(prefix: string): void {
   if (!prefix.endsWith("/")) throw new TypeError(`a prefix ends in '/': ${JSON.stringify(prefix)}`);
   checkKey(prefix.slice(0, -1));
 }
+
+/** Throws for a string that is no permit's id: `<run>/<nonce>`, each of letters, digits and dashes. */
+export function checkPermitId(id: string): void {
+  if (!/^[A-Za-z0-9-]{1,100}\/[A-Za-z0-9-]{1,100}$/.test(id)) {
+    throw new TypeError(`not the id of a permit: ${JSON.stringify(id)}`);
+  }
+}
+
+/** Throws for a string that cannot be the first part of one. */
+export function checkRun(run: string): void {
+  checkPermitId(`${run}/x`);
+}

@@ -3,23 +3,37 @@ import { randomUUID } from "node:crypto";
 import {
   DraftGoneError,
   ObjectTooLargeError,
+  PERMIT_LIFETIME_MS,
   PreconditionFailedError,
   type ByteRange,
   type Draft,
   type DraftStore,
+  type FencedDelete,
+  type FencedDeletes,
   type ListedObject,
   type ListOptions,
   type ListPage,
+  type Look,
   type ObjectInfo,
   type PutCondition,
   type StorageDriver,
   type StoredObject,
+  type Trash,
   type WriteOptions,
+  type Written,
 } from "./driver.ts";
-import { checkKey, checkPrefix } from "./key.ts";
+import { checkKey, checkPermitId, checkPrefix } from "./key.ts";
 
-interface Entry extends ObjectInfo {
+interface Entry extends Omit<ObjectInfo, "asOf"> {
   readonly bytes: Uint8Array;
+}
+
+/** How a store in memory differs from the usual. */
+export interface MemoryOptions {
+  /** The store's clock. Default: this machine's. */
+  readonly now?: () => Date;
+  /** Lifetime of a permit to delete. */
+  readonly permitMs?: number;
 }
 
 interface MemoryDraft extends Draft {
@@ -32,12 +46,20 @@ const PAGE = 1000;
 export class MemoryDriver implements StorageDriver {
   readonly name = "inmemory";
   readonly drafts: DraftStore = new MemoryDrafts(this);
+  readonly fenced: FencedDeletes;
   readonly #objects = new Map<string, Entry>();
+  readonly #now: () => Date;
   #version = 0;
+
+  constructor({ now = () => new Date(), permitMs = PERMIT_LIFETIME_MS }: MemoryOptions = {}) {
+    this.#now = now;
+    this.fenced = new MemoryFence(this.#objects, now, permitMs);
+  }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
     checkKey(key);
-    return this.#objects.get(key);
+    const entry = this.#objects.get(key);
+    return entry === undefined ? undefined : this.#infoOf(entry);
   }
 
   async read(key: string, limit: number): Promise<Uint8Array | undefined> {
@@ -47,15 +69,23 @@ export class MemoryDriver implements StorageDriver {
     return entry?.bytes;
   }
 
+  async look(key: string, limit: number): Promise<Look> {
+    checkKey(key);
+    const entry = this.#objects.get(key);
+    if (entry !== undefined && entry.size > limit) throw new ObjectTooLargeError(key, limit);
+    const asOf = this.#now();
+    return entry === undefined ? { asOf } : { asOf, object: { ...this.#infoOf(entry), bytes: entry.bytes } };
+  }
+
   async get(key: string, range?: ByteRange): Promise<StoredObject | undefined> {
     checkKey(key);
     const entry = this.#objects.get(key);
     if (entry === undefined) return undefined;
-    const { size, etag, lastModified, bytes } = entry;
-    return { size, etag, lastModified, body: range === undefined ? bytes : bytes.subarray(range.start, range.end + 1) };
+    const { bytes } = entry;
+    return { ...this.#infoOf(entry), body: range === undefined ? bytes : bytes.subarray(range.start, range.end + 1) };
   }
 
-  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string }> {
+  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<Written> {
     checkKey(key);
     const current = this.#objects.get(key);
     if (condition !== undefined) {
@@ -63,9 +93,10 @@ export class MemoryDriver implements StorageDriver {
       if (!holds) throw new PreconditionFailedError(key);
     }
     const etag = `"${++this.#version}"`;
+    const asOf = this.#now();
     // A copy: `slice` of a Buffer would share its memory.
-    this.#objects.set(key, { bytes: Uint8Array.from(bytes), size: bytes.byteLength, etag, lastModified: new Date() });
-    return { etag };
+    this.#objects.set(key, { bytes: Uint8Array.from(bytes), size: bytes.byteLength, etag, lastModified: asOf });
+    return { etag, asOf };
   }
 
   async delete(key: string): Promise<void> {
@@ -82,11 +113,11 @@ export class MemoryDriver implements StorageDriver {
     checkPrefix(prefix);
     const { delimiter, startAfter = "", limit = PAGE } = options;
     const entries = new Map<string, ListedObject | undefined>(); // undefined: a rolled-up prefix
-    for (const [key, { size, lastModified }] of this.#objects) {
+    for (const [key, { size, lastModified, etag }] of this.#objects) {
       if (!key.startsWith(prefix)) continue;
       const slash = delimiter === undefined ? -1 : key.indexOf(delimiter, prefix.length);
       const name = slash < 0 ? key : key.slice(0, slash + 1);
-      if (name > startAfter) entries.set(name, slash < 0 ? { key, size, lastModified } : undefined);
+      if (name > startAfter) entries.set(name, slash < 0 ? { key, size, lastModified, etag } : undefined);
     }
     const names = [...entries.keys()].sort();
     const page = names.slice(0, Math.min(limit, PAGE));
@@ -94,9 +125,80 @@ export class MemoryDriver implements StorageDriver {
     return {
       objects: page.map((name) => entries.get(name)).filter((entry) => entry !== undefined),
       prefixes: page.filter((name) => entries.get(name) === undefined),
+      asOf: this.#now(),
       ...(page.length < names.length && last !== undefined ? { next: last } : {}),
     };
   }
+
+  #infoOf({ size, etag, lastModified }: Entry): ObjectInfo {
+    return { size, etag, lastModified, asOf: this.#now() };
+  }
+}
+
+/** Permits, and what was deleted with them. All is done in one turn of the event loop, so no request is ever late. */
+class MemoryFence implements FencedDeletes {
+  readonly lifetimeMs: number;
+  readonly trash: Trash;
+  readonly #objects: Map<string, Entry>;
+  readonly #now: () => Date;
+  readonly #open = new Set<string>();
+  /** By the permit's id. */
+  readonly #deleted = new Map<string, Map<string, Entry>>();
+
+  constructor(objects: Map<string, Entry>, now: () => Date, lifetimeMs: number) {
+    this.#objects = objects;
+    this.#now = now;
+    this.lifetimeMs = lifetimeMs;
+    this.trash = {
+      runs: async () => [...new Set([...this.#deleted.keys()].map(runOf))].sort(),
+      restore: async (items) => items.filter(({ key, id }) => !this.#restore(key, id)).map(({ key }) => key),
+      empty: async (run) => {
+        for (const id of this.#deleted.keys()) if (runOf(id) === run) this.#deleted.delete(id);
+      },
+    };
+  }
+
+  async isKept(): Promise<boolean> {
+    return true;
+  }
+
+  async open(id: string): Promise<void> {
+    checkPermitId(id);
+    this.#open.add(id);
+  }
+
+  async delete(items: readonly FencedDelete[]): Promise<readonly string[]> {
+    for (const { key } of items) checkKey(key);
+    return items.filter((item) => !this.#delete(item)).map(({ key }) => key);
+  }
+
+  async revoke(id: string): Promise<void> {
+    this.#open.delete(id);
+  }
+
+  async revokeExpired(): Promise<void> {
+    // Each delete looks at the clock.
+  }
+
+  #delete({ key, permit: { id, since } }: FencedDelete): boolean {
+    if (!this.#open.has(id) || this.#now().getTime() > since.getTime() + this.lifetimeMs) return false;
+    const entry = this.#objects.get(key);
+    if (entry === undefined) return true;
+    const deleted = this.#deleted.get(id) ?? new Map<string, Entry>();
+    this.#deleted.set(id, deleted.set(key, entry));
+    return this.#objects.delete(key);
+  }
+
+  #restore(key: string, id: string): boolean {
+    const entry = this.#deleted.get(id)?.get(key);
+    if (this.#objects.has(key)) return true;
+    if (entry !== undefined) this.#objects.set(key, { ...entry, lastModified: this.#now() });
+    return entry !== undefined;
+  }
+}
+
+function runOf(id: string): string {
+  return id.slice(0, id.indexOf("/"));
 }
 
 class MemoryDrafts implements DraftStore {

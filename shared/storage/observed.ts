@@ -24,11 +24,12 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
       tell({ operation, durationSeconds: (performance.now() - started) / 1000, failed });
     }
   };
-  const { drafts } = driver;
+  const { drafts, fenced } = driver;
   return {
     name: driver.name,
     head: async (key) => await timed("head", async () => await driver.head(key)),
     read: async (key, limit) => await timed("read", async () => await driver.read(key, limit)),
+    look: async (key, limit) => await timed("read", async () => await driver.look(key, limit)),
     get: async (key, range) => await timed("get", async () => await driver.get(key, range)),
     put: async (key, bytes, condition) => await timed("put", async () => await driver.put(key, bytes, condition)),
     delete: async (key) => await timed("delete", async () => await driver.delete(key)),
@@ -42,6 +43,15 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
       read: (draft) => drafts.read(draft),
       publish: async (draft, key) => await timed("publish", async () => await drafts.publish(draft, key)),
       keysOf: (draft) => drafts.keysOf(draft),
+    },
+    fenced: {
+      lifetimeMs: fenced.lifetimeMs,
+      isKept: async () => await fenced.isKept(),
+      open: async (id) => await timed("permit", async () => await fenced.open(id)),
+      delete: async (items) => await timed("delete", async () => await fenced.delete(items)),
+      revoke: async (id) => await timed("permit", async () => await fenced.revoke(id)),
+      revokeExpired: async () => await timed("permit", async () => await fenced.revokeExpired()),
+      ...(fenced.trash === undefined ? {} : { trash: fenced.trash }),
     },
     ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
   };

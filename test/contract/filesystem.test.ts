@@ -48,6 +48,7 @@ const filesIn = async (where: string): Promise<string[]> =>
 const operations = (on: StorageDriver): [name: string, call: () => Promise<unknown>][] => [
   ["head", async () => await on.head("a/b")],
   ["read", async () => await on.read("a/b", 10)],
+  ["look", async () => await on.look("a/b", 10)],
   ["get", async () => await on.get("a/b")],
   ["put", async () => await on.put("a/b", Buffer.from("x"))],
   ["put if absent", async () => await on.put("a/b", Buffer.from("x"), { ifNoneMatch: "*" })],

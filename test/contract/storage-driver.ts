@@ -42,6 +42,7 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
         if (key.startsWith("present")) await put("present/a");
         expect(await driver.head(key)).toBeUndefined();
         expect(await driver.read(key, 10)).toBeUndefined();
+        expect(await driver.look(key, 10)).toEqual({ asOf: expect.any(Date) as unknown });
         expect(await driver.get(key)).toBeUndefined();
         expect(await driver.get(key, { start: 0, end: 0 })).toBeUndefined();
       });
@@ -68,6 +69,10 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
         const bytes = pattern(size);
         await driver.put("k", bytes);
         expect(Buffer.from((await driver.read("k", limit)) as Uint8Array).equals(bytes)).toBe(true);
+        const { asOf, object } = await driver.look("k", limit);
+        expect(Buffer.from(object?.bytes ?? []).equals(bytes)).toBe(true);
+        const info = await driver.head("k");
+        expect(object).toMatchObject({ size, etag: info?.etag, lastModified: info?.lastModified, asOf });
       });
 
       it.each([
@@ -79,6 +84,7 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
       ])("%i bytes beyond a limit of %i", async (size, limit) => {
         await driver.put("k", pattern(size));
         await expect(driver.read("k", limit)).rejects.toThrow(ObjectTooLargeError);
+        await expect(driver.look("k", limit)).rejects.toThrow(ObjectTooLargeError);
       });
     });
 
@@ -249,6 +255,32 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
       });
     });
 
+    it("every answer has a time of one clock, which does not run back", async () => {
+      const times: Date[] = [];
+      for (let round = 0; round < 3; round++) {
+        const before = (await driver.look("none", 1)).asOf;
+        const { asOf } = await driver.put("k", Buffer.from(`${round}`));
+        const [info, object] = [await driver.head("k"), await driver.get("k")];
+        const page = await driver.list("");
+        const after = (await driver.look("k", 1)).asOf;
+        const at = info?.lastModified ?? new Date(NaN);
+        // To the second: where a driver's times are finer, a file's may lie behind the clock by the tick of a kernel.
+        expect(at.getTime()).toBeGreaterThanOrEqual(before.getTime() - 1000);
+        expect(at.getTime()).toBeLessThanOrEqual(asOf.getTime() + 1000);
+        times.push(before, asOf, ...[info, object, page].map((answer) => answer?.asOf ?? new Date(NaN)), after);
+      }
+      expect(times.map((time) => time.getTime())).toEqual(times.map((time) => time.getTime()).sort((a, b) => a - b));
+    });
+
+    it("a listing says the etags that head says", async () => {
+      for (const key of ["a/1", "a/2", "b"]) await put(key, key);
+      const listed = (await driver.list("")).objects;
+      expect(listed.map(({ key }) => key)).toEqual(["a/1", "a/2", "b"]);
+      for (const { key, etag, size, lastModified } of listed) {
+        expect(await driver.head(key)).toMatchObject({ etag, size, lastModified });
+      }
+    });
+
     describe("delete", () => {
       it("is idempotent, and of an absent key is no fault", async () => {
         await driver.delete("never/was");
@@ -294,6 +326,7 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
         const calls = [
           async () => await driver.head(key),
           async () => await driver.read(key, 1),
+          async () => await driver.look(key, 1),
           async () => await driver.get(key),
           async () => await driver.put(key, bytes),
           async () => await driver.delete(key),

@@ -20,15 +20,19 @@ export function listingContract(name: string, makeStore: StoreFactory): void {
     };
 
     it("of nothing is an empty last page", async () => {
-      expect(await driver.list("")).toEqual({ objects: [], prefixes: [] });
-      expect(await driver.list("a/b/", { delimiter: "/" })).toEqual({ objects: [], prefixes: [] });
+      expect(await driver.list("")).toEqual({ objects: [], prefixes: [], asOf: expect.any(Date) as unknown });
+      expect(await driver.list("a/b/", { delimiter: "/" })).toEqual({
+        objects: [],
+        prefixes: [],
+        asOf: expect.any(Date) as unknown,
+      });
     });
 
     it("says size and time of each object", async () => {
       await fill(["a/b"]);
       const { objects } = await driver.list("a/");
       const info = await driver.head("a/b");
-      expect(objects).toEqual([{ key: "a/b", size: 3, lastModified: info?.lastModified }]);
+      expect(objects).toEqual([{ key: "a/b", size: 3, lastModified: info?.lastModified, etag: info?.etag }]);
     });
 
     it("is in byte order of keys: a-b/ before a/, capitals before small letters", async () => {

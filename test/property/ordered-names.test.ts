@@ -147,11 +147,13 @@ function bound(driver: StorageDriver): StorageDriver {
     name: driver.name,
     head: async (key) => await driver.head(key),
     read: async (key, limit) => await driver.read(key, limit),
+    look: async (key, limit) => await driver.look(key, limit),
     get: async (key, range) => await driver.get(key, range),
     put: async (key, bytes, condition) => await driver.put(key, bytes, condition),
     delete: async (key) => await driver.delete(key),
     deleteMany: async (keys) => await driver.deleteMany(keys),
     list: async (prefix, options) => await driver.list(prefix, options),
     drafts: driver.drafts,
+    fenced: driver.fenced,
   };
 }

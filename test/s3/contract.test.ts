@@ -1,5 +1,6 @@
 /** The contract of all storage drivers, on real S3 servers. */
 import { draftContract } from "../contract/draft-store.ts";
+import { fencedDeleteContract } from "../contract/fenced-deletes.ts";
 import { objectContract } from "../contract/storage-driver.ts";
 import { listingContract } from "../contract/storage-listing.ts";
 import { rgwStore, versitygwStore } from "../support/s3-stores.ts";
@@ -12,4 +13,5 @@ for (const [name, store] of [
   objectContract(name, store);
   listingContract(name, store);
   draftContract(name, store);
+  fencedDeleteContract(name, store, { revokes: false, trash: false });
 }

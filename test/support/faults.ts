@@ -5,7 +5,20 @@ import type { StorageDriver } from "../../shared/storage/driver.ts";
 export interface PlannedCall {
   /** From 1. */
   readonly index: number;
-  readonly operation: "head" | "read" | "get" | "put" | "delete" | "list" | "write" | "append" | "publish";
+  readonly operation:
+    | "head"
+    | "read"
+    | "look"
+    | "get"
+    | "put"
+    | "delete"
+    | "list"
+    | "write"
+    | "append"
+    | "publish"
+    | "open permit"
+    | "fenced delete"
+    | "revoke";
   readonly key: string;
 }
 
@@ -20,7 +33,7 @@ export class StorageFault extends Error {
   }
 }
 
-/** A driver that asks `plan` before each call, and waits for what it says. `deleteMany` is as many deletes, so that it can end between two of them. */
+/** A driver that asks `plan` before each call, and waits for what it says. A deletion of many is as many deletes, so that it can end between two of them. */
 export function withFaults(
   driver: StorageDriver,
   plan: (call: PlannedCall) => Verdict | Promise<Verdict>,
@@ -36,11 +49,12 @@ export function withFaults(
     return result;
   };
   const remove = async (key: string): Promise<void> => await run("delete", key, async () => await driver.delete(key));
-  const { drafts } = driver;
+  const { drafts, fenced } = driver;
   return {
     name: driver.name,
     head: async (key) => await run("head", key, async () => await driver.head(key)),
     read: async (key, limit) => await run("read", key, async () => await driver.read(key, limit)),
+    look: async (key, limit) => await run("look", key, async () => await driver.look(key, limit)),
     get: async (key, range) => await run("get", key, async () => await driver.get(key, range)),
     put: async (key, bytes, condition) => await run("put", key, async () => await driver.put(key, bytes, condition)),
     delete: remove,
@@ -58,6 +72,21 @@ export function withFaults(
       read: (draft) => drafts.read(draft),
       publish: async (draft, key) => await run("publish", key, async () => await drafts.publish(draft, key)),
       keysOf: (draft) => drafts.keysOf(draft),
+    },
+    fenced: {
+      lifetimeMs: fenced.lifetimeMs,
+      isKept: async () => await fenced.isKept(),
+      open: async (id) => await run("open permit", id, async () => await fenced.open(id)),
+      delete: async (items) => {
+        const refused: string[] = [];
+        for (const item of items) {
+          refused.push(...(await run("fenced delete", item.key, async () => await fenced.delete([item]))));
+        }
+        return refused;
+      },
+      revoke: async (id) => await run("revoke", id, async () => await fenced.revoke(id)),
+      revokeExpired: async () => await run("revoke", "", async () => await fenced.revokeExpired()),
+      ...(fenced.trash === undefined ? {} : { trash: fenced.trash }),
     },
     ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
   };

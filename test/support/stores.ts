@@ -36,13 +36,14 @@ async function filesystemStore(makeFolder: () => Promise<string>): Promise<TestS
   return {
     driver: filesystemDriver(folder),
     peer: () => filesystemDriver(folder),
-    // The driver's own two folders may stay, but nothing in them.
-    residue: async () =>
-      (await everythingIn(folder)).filter((name) => ![".lading/", ".lading/tmp/", ".lading/claims/"].includes(name)),
+    // The driver's own folders may stay, but nothing in them.
+    residue: async () => (await everythingIn(folder)).filter((name) => !OWN_FOLDERS.test(name)),
     folder,
     close: async () => await removeFolder(folder),
   };
 }
+
+const OWN_FOLDERS = /^\.lading\/((tmp|claims|permits|trash)\/)?$/;
 
 /** A driver over a folder, as a process of its own would have it. */
 export function filesystemDriver(folder: string): FilesystemDriver {

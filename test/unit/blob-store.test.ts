@@ -22,7 +22,7 @@ describe("a link that cannot be read", () => {
           state.open--;
         },
       });
-      return { size: 1, etag: "e", lastModified: new Date(), body };
+      return { size: 1, etag: "e", lastModified: new Date(), asOf: new Date(), body };
     };
     return { blobs: new BlobStore(driver, parseRepositoryName("a")), state };
   }

@@ -4,27 +4,33 @@
  *
  * A write goes to a temporary file, is synced, and gets its name by a rename (or, where the name must be free, by a link);
  * then the folder is synced. So a reader sees the old object or the new one, and what was answered survives a power cut.
- * Keys `a` and `a/b` cannot both exist here.
+ * Keys `a` and `a/b` cannot both exist here. The store's time is this machine's: several that share a folder must agree on
+ * it.
  */
 import { createHash, randomUUID } from "node:crypto";
 import path from "node:path";
 import {
   ObjectTooLargeError,
+  PERMIT_LIFETIME_MS,
   PreconditionFailedError,
   type ByteRange,
   type DraftStore,
+  type FencedDeletes,
   type ListedObject,
   type ListOptions,
   type ListPage,
+  type Look,
   type ObjectInfo,
   type PutCondition,
   type StorageDriver,
   type StoredObject,
+  type Written,
 } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { streamFile } from "./body.ts";
 import { FileDrafts } from "./drafts.ts";
+import { FolderFence } from "./fenced-deletes.ts";
 import {
   asStorageFault,
   close,
@@ -64,6 +70,7 @@ const CLAIM_MAX_AGE_MS = 60 * 60 * 1000;
 export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
   readonly drafts: DraftStore;
+  readonly fenced: FencedDeletes;
   readonly #root: string;
   readonly #stays: FolderRule;
   readonly #private: string;
@@ -71,8 +78,14 @@ export class FilesystemDriver implements StorageDriver {
   /**
    * `root` is made when the first object is written. Folders that a delete leaves empty are removed, but for those of which
    * `keepFolder` says, given their key without a slash at the end, that they stay.
+   * `permitMs` is the lifetime of a permit to delete.
    */
-  constructor(root: string, budget: MemoryBudget, keepFolder: FolderRule = () => false) {
+  constructor(
+    root: string,
+    budget: MemoryBudget,
+    keepFolder: FolderRule = () => false,
+    permitMs: number = PERMIT_LIFETIME_MS,
+  ) {
     this.#root = path.resolve(root);
     this.#private = path.join(this.#root, PRIVATE_FOLDER);
     this.#stays = (folder) => folder.length <= this.#root.length || keepFolder(folder.slice(this.#root.length + 1));
@@ -80,6 +93,9 @@ export class FilesystemDriver implements StorageDriver {
       { stays: this.#stays, pathOf: (key) => this.#path(key), temporary: () => this.#temporary() },
       budget,
     );
+    const [permits, trash] = [path.join(this.#private, "permits"), path.join(this.#private, "trash")];
+    const pathOf = (key: string): string => this.#path(key);
+    this.fenced = new FolderFence({ permits, trash, stays: this.#stays, pathOf }, permitMs);
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
@@ -93,6 +109,14 @@ export class FilesystemDriver implements StorageDriver {
     return bytes === undefined ? undefined : unpack(bytes);
   }
 
+  async look(key: string, limit: number): Promise<Look> {
+    const seen = await this.#read(["look", this.#path(key), limit]);
+    if (seen === false) throw new ObjectTooLargeError(key, limit);
+    const { asOfMs, found } = seen;
+    const asOf = new Date(asOfMs);
+    return found === undefined ? { asOf } : { asOf, object: { ...infoOf(found.info), bytes: unpack(found.bytes) } };
+  }
+
   async get(key: string, range?: ByteRange): Promise<StoredObject | undefined> {
     const file = this.#path(key);
     const { start, end } = range ?? { start: 0, end: Number.MAX_SAFE_INTEGER - 1 };
@@ -102,7 +126,7 @@ export class FilesystemDriver implements StorageDriver {
     return await streamObject(file, start, end + 1);
   }
 
-  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string }> {
+  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<Written> {
     const target = this.#path(key);
     return await asStorageFault(async () => {
       const temporary = this.#temporary();
@@ -111,7 +135,7 @@ export class FilesystemDriver implements StorageDriver {
         if (condition === undefined) await moveInto(temporary, target);
         else if ("ifNoneMatch" in condition) await this.#putIfAbsent(key, temporary, target);
         else await this.#putIfMatch(key, temporary, target, condition.ifMatch);
-        return { etag };
+        return { etag, asOf: new Date() };
       } catch (error) {
         await unlink(temporary).catch(() => undefined);
         throw error;
@@ -133,6 +157,7 @@ export class FilesystemDriver implements StorageDriver {
 
   async list(prefix: string, options: ListOptions = {}): Promise<ListPage> {
     checkPrefix(prefix);
+    const asOf = new Date();
     const { delimiter, startAfter = "", limit = PAGE } = options;
     const wanted = Math.min(limit, PAGE);
     const names =
@@ -143,10 +168,10 @@ export class FilesystemDriver implements StorageDriver {
     const objects: ListedObject[] = [];
     for (const key of prefixes.length === page.length ? [] : page) {
       const info = key.endsWith("/") ? undefined : await this.head(key);
-      if (info !== undefined) objects.push({ key, size: info.size, lastModified: info.lastModified });
+      if (info !== undefined) objects.push({ key, size: info.size, lastModified: info.lastModified, etag: info.etag });
     }
     const last = page.at(-1);
-    return { objects, prefixes, ...(page.length < rest.length && last !== undefined ? { next: last } : {}) };
+    return { objects, prefixes, asOf, ...(page.length < rest.length && last !== undefined ? { next: last } : {}) };
   }
 
   /** Removes temporary files and claims that a process which died left behind, older than `maxAgeMs`. */
@@ -241,8 +266,8 @@ function split(names: string): string[] {
   return KEY_CHARACTERS.test(names) ? all : all.filter((name) => KEY_CHARACTERS.test(`${name}\n`));
 }
 
-function infoOf([size, modifiedMs, etag]: FileInfo): ObjectInfo {
-  return { size, etag, lastModified: new Date(modifiedMs) };
+function infoOf([size, modifiedMs, etag, asOfMs]: FileInfo): ObjectInfo {
+  return { size, etag, lastModified: new Date(modifiedMs), asOf: new Date(asOfMs) };
 }
 
 function unpack(bytes: Bytes): Uint8Array {
@@ -262,7 +287,7 @@ async function streamObject(file: string, start: number, end: number): Promise<S
     const stats = await fstat(fd);
     const size = Number(stats.size);
     const body = streamFile(fd, start, Math.min(size, end), closeQuietly);
-    return { size, etag: etagOf(stats), lastModified: stats.mtime, body };
+    return { size, etag: etagOf(stats), lastModified: stats.mtime, asOf: new Date(), body };
   } catch (error) {
     closeQuietly(fd);
     throw error;

@@ -18,8 +18,8 @@ export const rename = promisify(fs.rename);
 export const link = promisify(fs.link);
 export const unlink = promisify(fs.unlink);
 export const { stat, readdir } = fs.promises;
-const rmdir = promisify(fs.rmdir);
-const mkdir = promisify(fs.mkdir);
+/** Folders, one step at a time: `moveInto` and `linkInto` make what they need. */
+export const { rmdir, mkdir } = fs.promises;
 const closeFile = promisify(fs.close);
 const fstatCallback = promisify(fs.fstat);
 

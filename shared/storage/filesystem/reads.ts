@@ -10,12 +10,15 @@ export type ReadRequest =
   | readonly [op: "stat", file: string]
   /** A whole file of at most `limit` bytes; false for a larger one. */
   | readonly [op: "read", file: string, limit: number]
+  /** The same, with its version and when that was so. */
+  | readonly [op: "look", file: string, limit: number]
   /** Size and version of a file, and its bytes from `start` to `end` (excluded) if those are at most `limit`. */
   | readonly [op: "get", file: string, start: number, end: number, limit: number]
   /** What lies in a folder: its files, and its folders with a slash, in the order that their keys have. */
   | readonly [op: "names", folder: string];
 
-export type FileInfo = readonly [size: number, modifiedMs: number, etag: string];
+/** `asOfMs` is when the file was looked at. */
+export type FileInfo = readonly [size: number, modifiedMs: number, etag: string, asOfMs: number];
 
 /** Few bytes travel between threads as a latin-1 string, which costs a fraction of what an array does. */
 export type Bytes = string | Uint8Array<ArrayBuffer>;
@@ -23,6 +26,7 @@ export type Bytes = string | Uint8Array<ArrayBuffer>;
 export interface ReadAnswers {
   stat: FileInfo | undefined;
   read: Bytes | false | undefined;
+  look: { readonly asOfMs: number; readonly found?: { readonly info: FileInfo; readonly bytes: Bytes } } | false;
   get: { readonly info: FileInfo; readonly bytes?: Bytes } | undefined;
   /** One string, since a thousand cost a hundred times as much: names end in a newline. */
   names: string;
@@ -38,6 +42,8 @@ export function readNow(request: ReadRequest): ReadAnswers[keyof ReadAnswers] {
       return statNow(request[1]);
     case "read":
       return withFile(request[1], (fd) => readWhole(fd, request[2]));
+    case "look":
+      return look(request[1], request[2]);
     case "get": {
       const [, file, start, end, limit] = request;
       return withFile(file, (fd) => readRange(fd, start, end, limit));
@@ -59,7 +65,7 @@ export function isAbsent(error: unknown): boolean {
 }
 
 function infoOf(stats: fs.BigIntStats): FileInfo {
-  return [Number(stats.size), Number(stats.mtimeMs), etagOf(stats)];
+  return [Number(stats.size), Number(stats.mtimeMs), etagOf(stats), Date.now()];
 }
 
 function statNow(file: string): FileInfo | undefined {
@@ -101,6 +107,13 @@ function readWhole(fd: number, limit: number): Bytes | false | undefined {
     if (error instanceof Error && "code" in error && error.code === "EISDIR") return undefined;
     throw error;
   }
+}
+
+function look(file: string, limit: number): ReadAnswers["look"] {
+  const read = withFile(file, (fd) => readRange(fd, 0, limit + 1, limit));
+  if (read === undefined) return { asOfMs: Date.now() };
+  const { info, bytes } = read;
+  return bytes === undefined ? false : { asOfMs: info[3], found: { info, bytes } };
 }
 
 function readRange(fd: number, start: number, wantedEnd: number, limit: number): ReadAnswers["get"] {

@@ -21,19 +21,23 @@ import {
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  NoSuchKey,
   PutObjectCommand,
   S3ServiceException,
   UploadPartCommand,
   UploadPartCopyCommand,
+  type DeleteObjectsCommandOutput,
   type GetObjectCommandOutput,
   type ListObjectsV2CommandOutput,
   type ObjectCannedACL,
   type StorageClass,
 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
-import { OverloadedError, StorageFullError, type PutCondition } from "../driver.ts";
-import { createClient, type S3Call } from "./client.ts";
+import type { ObjectInfo, PutCondition, Written } from "../driver.ts";
+import { answeredAt, createClient, type S3Call } from "./client.ts";
+import { attemptsOf, codeOf, conflictOf, ExpiredError, faultOf } from "./faults.ts";
 import { PATIENCE, type Patience } from "./retries.ts";
+import { SentOnceError, signFor } from "./sent-once.ts";
 import type { S3Settings } from "./settings.ts";
 
 const OCTETS = "application/octet-stream";
@@ -98,14 +102,21 @@ export class S3Bucket {
 
   /** An object or a range of it; its stream must be read or destroyed. Undefined where there is none. */
   async get(key: string, range?: Range): Promise<GetObjectCommandOutput | undefined> {
+    return (await this.look(key, range)).object;
+  }
+
+  /** The same, and when it was so. */
+  async look(key: string, range?: Range): Promise<{ asOf: Date; object?: GetObjectCommandOutput }> {
     const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end}`;
     // The deadline is that of the answer's beginning: how long its body takes is for the client to say.
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), this.#patience.callMs);
     try {
-      return await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }), { abortSignal: limit.signal });
+      const command = new GetObjectCommand({ ...this.#at(key), Range });
+      const object = await this.#client.send(command, { abortSignal: limit.signal });
+      return { asOf: answeredAt(object), object };
     } catch (error) {
-      if (codeOf(error) === "NoSuchKey") return undefined;
+      if (error instanceof NoSuchKey) return { asOf: answeredAt(error) };
       throw faultOf("GetObject", key, error);
     } finally {
       clearTimeout(timer);
@@ -116,8 +127,8 @@ export class S3Bucket {
    * Size and age of an object; undefined where there is none. HEAD answers 404 for a missing bucket too, with no word in
    * which they differ: so it is a GET of the first byte, and HEAD only where that byte is missing.
    */
-  async head(key: string): Promise<{ size: number; etag: string; lastModified: Date } | undefined> {
-    let found: Partial<GetObjectCommandOutput> | undefined;
+  async head(key: string): Promise<ObjectInfo | undefined> {
+    let found: Found | undefined;
     try {
       const object = await this.get(key, { start: 0, end: 0 });
       (object?.Body as Readable | undefined)?.resume();
@@ -127,12 +138,11 @@ export class S3Bucket {
       found = await this.#headEmpty(key);
     }
     if (found === undefined) return undefined;
-    const size = Number(/\/(\d+)$/.exec(found.ContentRange ?? "")?.[1] ?? found.ContentLength ?? 0);
-    return { size, etag: found.ETag ?? "", lastModified: found.LastModified ?? new Date(0) };
+    return infoOf(found);
   }
 
   /** An object that was there a moment ago, and so was the bucket: here 404 can only mean that the object is gone. */
-  async #headEmpty(key: string): Promise<Partial<GetObjectCommandOutput> | undefined> {
+  async #headEmpty(key: string): Promise<Found | undefined> {
     try {
       return await this.#client.send(new HeadObjectCommand(this.#at(key)), this.#call());
     } catch (error) {
@@ -150,7 +160,7 @@ export class S3Bucket {
     bytes: Uint8Array,
     condition?: PutCondition,
     sha256?: string,
-  ): Promise<{ etag: string; attempts: number }> {
+  ): Promise<Written & { attempts: number }> {
     const sum = sha256 ?? (await sha256Of(bytes));
     const command = new PutObjectCommand({
       ...this.#at(key),
@@ -175,11 +185,9 @@ export class S3Bucket {
         { step: "deserialize", priority: "high", name: "conflicts" },
       );
     }
-    const { ETag, $metadata } = await this.#client.send(
-      command,
-      bytes.byteLength > ASYNC_HASH_BYTES ? this.#bulk() : this.#call(),
-    );
-    return { etag: ETag ?? "", attempts: $metadata.attempts ?? 1 };
+    const limit = bytes.byteLength > ASYNC_HASH_BYTES ? this.#bulk() : this.#call();
+    const answer = await this.#client.send(command, limit);
+    return { etag: answer.ETag ?? "", asOf: answeredAt(answer), attempts: answer.$metadata.attempts ?? 1 };
   }
 
   async delete(key: string): Promise<void> {
@@ -195,9 +203,32 @@ export class S3Bucket {
       const Delete = { Quiet: true, Objects: keys.map((key) => ({ Key: `${root}${key}` })) };
       return await this.#client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete }), this.#call());
     });
-    return (answer.Errors ?? [])
-      .filter(({ Code }) => Code !== "NoSuchKey")
-      .map(({ Key = "", Code, Message }) => ({ key: Key.slice(root.length), reason: `${Code}: ${Message}` }));
+    return failuresOf(answer, root);
+  }
+
+  /**
+   * The same in one request that is good for so long from `signedAt` on, by the store's clock, and is sent once. Throws
+   * ExpiredError where the store refuses it as too late; what else it throws says nothing of what was deleted.
+   */
+  async deleteManySigned(
+    keys: readonly string[],
+    signedAt: Date,
+    seconds: number,
+  ): Promise<{ key: string; reason: string }[]> {
+    const { root, bucket } = this.settings;
+    const Delete = { Quiet: true, Objects: keys.map((key) => ({ Key: `${root}${key}` })) };
+    const command = new DeleteObjectsCommand({ Bucket: bucket, Delete });
+    signFor(this.#client, command, signedAt, seconds);
+    try {
+      const answer = await this.#client.send(command, this.#call());
+      return failuresOf(answer, root);
+    } catch (error) {
+      const cause = error instanceof SentOnceError ? error.cause : error;
+      if (cause instanceof S3ServiceException && cause.$metadata.httpStatusCode === 403) {
+        if (answeredAt(cause).getTime() >= signedAt.getTime() + seconds * 1000) throw new ExpiredError(cause);
+      }
+      throw faultOf("DeleteObjects", keys[0] ?? "", cause);
+    }
   }
 
   /** One page; keys and prefixes in it still begin with the root. */
@@ -374,46 +405,21 @@ export class S3Bucket {
   }
 }
 
-/** S3's name for a conditional write that was not done since another one was under way: it may be tried again. */
-export const CONFLICT = "ConditionalRequestConflict";
+type Found = Pick<GetObjectCommandOutput, "ContentRange" | "ContentLength" | "ETag" | "LastModified" | "$metadata">;
 
-/** S3's name for an error; undefined where it is none of S3's. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof S3ServiceException ? error.name : undefined;
+/** What an answer says of the whole object, whichever range of it was asked for. */
+export function infoOf(answer: Found): ObjectInfo {
+  const size = Number(/\/(\d+)$/.exec(answer.ContentRange ?? "")?.[1] ?? answer.ContentLength ?? 0);
+  const lastModified = answer.LastModified ?? new Date(0);
+  return { size, etag: answer.ETag ?? "", lastModified, asOf: answeredAt(answer) };
 }
 
-/** How often a call was tried before it ended in this error. */
-export function attemptsOf(error: unknown): number {
-  return error instanceof S3ServiceException ? (error.$metadata.attempts ?? 1) : 1;
-}
-
-/** Ceph's word for a conditional write that another one overtook is a 500 that it has no name for. */
-function conflictOf(error: unknown): unknown {
-  if (error instanceof S3ServiceException && error.name === "UnknownError" && "Code" in error) {
-    error.name = CONFLICT;
-    error.$metadata.httpStatusCode = 409;
-  }
-  return error;
-}
-
-const FULL = new Set(["QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"]);
-const THROTTLED = new Set(["SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"]);
-const BROKEN = new Set([
-  ...["TimeoutError", "AbortError", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"],
-  ...["EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN"],
-]);
-
-/** What a failure means to the registry, with S3's own words as its cause. */
-export function faultOf(operation: string, key: string, error: unknown): Error {
-  if (!(error instanceof Error)) return new Error(`S3 ${operation} ${key}: ${String(error)}`);
-  const status = error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? 0) : 0;
-  const text = `S3 ${operation} ${key}: ${error.name}: ${error.message}`;
-  if (FULL.has(error.name) || status === 507) return new StorageFullError(text, { cause: error });
-  const code = "code" in error ? String(error.code) : "";
-  if (status >= 500 || status === 429 || [error.name, code].some((name) => THROTTLED.has(name) || BROKEN.has(name))) {
-    return new OverloadedError(text, 5, { cause: error });
-  }
-  return new Error(text, { cause: error });
+/** The keys that DeleteObjects did not delete. */
+function failuresOf({ Errors = [] }: DeleteObjectsCommandOutput, root: string): { key: string; reason: string }[] {
+  return Errors.filter(({ Code }) => Code !== "NoSuchKey").map(({ Key = "", Code, Message }) => ({
+    key: Key.slice(root.length),
+    reason: `${Code}: ${Message}`,
+  }));
 }
 
 function deadline(ms: number): { abortSignal: AbortSignal } {

@@ -1,5 +1,5 @@
 /** The SDK's client for a bucket: how it connects, signs, tries again, and what it tells of itself. */
-import { S3Client } from "@aws-sdk/client-s3";
+import { S3Client, S3ServiceException } from "@aws-sdk/client-s3";
 import { PATIENCE, Retries } from "./retries.ts";
 import type { S3Settings } from "./settings.ts";
 
@@ -55,7 +55,34 @@ export function createClient(settings: S3Settings, onCall?: (call: S3Call) => vo
     },
     { step: "build", name: "signedPayload" },
   );
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { $metadata } = result.output as { $metadata: object };
+      dates.set($metadata, (result.response as Answer).headers?.["date"]);
+      return result;
+    },
+    { step: "deserialize", priority: "high", name: "dates" },
+  );
   return client;
+}
+
+interface Answer {
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The Date of each answer that somebody still holds, by its `$metadata`. */
+const dates = new WeakMap<object, string | undefined>();
+
+/** When the store gave an answer, or an error, by its own clock, to the second. Throws where it did not say. */
+export function answeredAt(answer: { readonly $metadata: object } | S3ServiceException): Date {
+  const said =
+    answer instanceof S3ServiceException
+      ? (answer.$response as Answer | undefined)?.headers?.["date"]
+      : dates.get(answer.$metadata);
+  const time = new Date(said ?? NaN);
+  if (Number.isNaN(time.getTime())) throw new Error("the store's answer has no date");
+  return time;
 }
 
 interface Metadata {

@@ -3,7 +3,8 @@ import { mapLimit } from "../concurrency.ts";
 import { DraftGoneError, OverloadedError, type Draft, type DraftStore, type WriteOptions } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { codeOf, faultOf, type S3Bucket, type StoredPart, type Upload } from "./bucket.ts";
+import type { S3Bucket, StoredPart, Upload } from "./bucket.ts";
+import { codeOf, faultOf } from "./faults.ts";
 import { PartReader, type Part } from "./part-reader.ts";
 import { LEAST_PART, MOST_PARTS, partSizes, type PartSizes } from "./part-sizes.ts";
 

@@ -10,19 +10,24 @@ import {
   PreconditionFailedError,
   type ByteRange,
   type DraftStore,
+  type FencedDeletes,
   type ListOptions,
   type ListPage,
+  type Look,
   type ObjectInfo,
   type Presigner,
   type PutCondition,
   type StorageDriver,
   type StoredObject,
+  type Written,
 } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { attemptsOf, codeOf, CONFLICT, faultOf, S3Bucket } from "./bucket.ts";
-import type { S3Call } from "./client.ts";
+import { infoOf, S3Bucket } from "./bucket.ts";
+import { answeredAt, type S3Call } from "./client.ts";
 import { S3Drafts } from "./drafts.ts";
+import { attemptsOf, codeOf, CONFLICT, faultOf } from "./faults.ts";
+import { SignedDeletes } from "./fenced-deletes.ts";
 import { PROBES } from "./probe.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
@@ -43,23 +48,27 @@ const CONFLICT_PAUSE_MS = 50;
 export class S3Driver implements StorageDriver {
   readonly name = "s3";
   readonly drafts: DraftStore;
+  readonly fenced: FencedDeletes;
   readonly presigner: Presigner;
   readonly #bucket: S3Bucket;
   readonly #promises: () => Promise<StorePromises>;
 
   /**
    * `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's,
-   * or finds it out: it is called at each conditional write. `onCall` is told of every request.
+   * or finds it out: it is called at each conditional write. `onCall` is told of every request. `permitMs`
+   * is the lifetime of a permit to delete, in whole seconds, where it is not the usual.
    */
   constructor(
     settings: S3Settings,
     budget: MemoryBudget,
     promises: StorePromises | (() => Promise<StorePromises>) = AMAZON_S3,
     onCall?: (call: S3Call) => void,
+    permitMs?: number,
   ) {
     this.#bucket = new S3Bucket(settings, onCall);
     this.#promises = typeof promises === "function" ? promises : async () => promises;
     this.drafts = new S3Drafts(this.#bucket, budget);
+    this.fenced = new SignedDeletes(this.#bucket, permitMs);
     this.presigner = {
       presign: async (key, method) => {
         checkKey(key);
@@ -74,15 +83,19 @@ export class S3Driver implements StorageDriver {
   }
 
   async read(key: string, limit: number): Promise<Uint8Array | undefined> {
+    return (await this.look(key, limit)).object?.bytes;
+  }
+
+  async look(key: string, limit: number): Promise<Look> {
     checkKey(key);
     return await unbroken(async () => {
-      const object = await this.#bucket.get(key);
-      if (object?.Body === undefined) return undefined;
+      const { asOf, object } = await this.#bucket.look(key);
+      if (object?.Body === undefined) return { asOf };
       if ((object.ContentLength ?? 0) > limit) {
         (object.Body as Readable).destroy();
         throw new ObjectTooLargeError(key, limit);
       }
-      return await gather(key, object.Body as Readable);
+      return { asOf, object: { ...infoOf(object), bytes: await gather(key, object.Body as Readable) } };
     });
   }
 
@@ -102,15 +115,13 @@ export class S3Driver implements StorageDriver {
       return info === undefined ? undefined : { ...info, body: new Uint8Array() };
     }
     if (object?.Body === undefined) return undefined;
-    const length = object.ContentLength ?? 0;
-    const size = Number(/\/(\d+)$/.exec(object.ContentRange ?? "")?.[1] ?? length);
-    const info = { size, etag: object.ETag ?? "", lastModified: object.LastModified ?? new Date(0) };
+    const info = infoOf(object);
     const stream = object.Body as Readable;
-    if (length <= INLINE_BYTES) return { ...info, body: await gather(key, stream) };
+    if ((object.ContentLength ?? 0) <= INLINE_BYTES) return { ...info, body: await gather(key, stream) };
     return { ...info, body: webStream(stream) };
   }
 
-  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<{ etag: string }> {
+  async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<Written> {
     checkKey(key);
     const promises = condition === undefined ? AMAZON_S3 : await this.#promises();
     if (condition !== undefined && !promises.conditionalWrites) {
@@ -120,7 +131,8 @@ export class S3Driver implements StorageDriver {
     let lostAnswers = false;
     for (let tries = 1; ; tries++) {
       try {
-        return { etag: (await this.#bucket.put(key, bytes, worded(condition, promises))).etag };
+        const { etag, asOf } = await this.#bucket.put(key, bytes, worded(condition, promises));
+        return { etag, asOf };
       } catch (error) {
         const code = codeOf(error);
         lostAnswers ||= attemptsOf(error) > 1;
@@ -135,7 +147,7 @@ export class S3Driver implements StorageDriver {
         // After a retry the store may mean our own write, whose answer was lost.
         const mine = lostAnswers ? await this.#holds(key, bytes) : undefined;
         if (mine === undefined) throw new PreconditionFailedError(key);
-        return { etag: mine };
+        return mine;
       }
     }
   }
@@ -175,10 +187,11 @@ export class S3Driver implements StorageDriver {
       ...(after === undefined ? {} : { startAfter: after }),
     });
     const { root } = this.#bucket.settings;
-    const objects = (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified }) => ({
+    const objects = (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified, ETag = "" }) => ({
       key: Key.slice(root.length),
       size: Size,
       lastModified: toTheSecond(LastModified ?? new Date(0)),
+      etag: ETag,
     }));
     const prefixes = (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => Prefix.slice(root.length));
     const [key = "", common = ""] = [objects.at(-1)?.key, prefixes.at(-1)];
@@ -187,6 +200,7 @@ export class S3Driver implements StorageDriver {
     return {
       objects: objects.filter((object) => !object.key.endsWith("/")),
       prefixes,
+      asOf: answeredAt(page),
       ...(page.IsTruncated === true && next !== "" ? { next } : {}),
     };
   }
@@ -218,13 +232,13 @@ export class S3Driver implements StorageDriver {
     if (!holds) throw new PreconditionFailedError(key);
   }
 
-  /** The ETag of an object that holds just these bytes. */
-  async #holds(key: string, bytes: Uint8Array): Promise<string | undefined> {
+  /** What `put` gives, of an object that holds just these bytes. */
+  async #holds(key: string, bytes: Uint8Array): Promise<Written | undefined> {
     return await unbroken(async () => {
-      const object = await this.#bucket.get(key);
+      const { asOf, object } = await this.#bucket.look(key);
       if (object?.Body === undefined) return undefined;
       const stored = await gather(key, object.Body as Readable);
-      return Buffer.compare(stored, bytes) === 0 ? object.ETag : undefined;
+      return Buffer.compare(stored, bytes) === 0 ? { etag: object.ETag ?? "", asOf } : undefined;
     });
   }
 }

@@ -6,7 +6,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { S3ServiceException } from "@aws-sdk/client-s3";
 import type { PutCondition } from "../driver.ts";
-import { attemptsOf, codeOf, faultOf, S3Bucket } from "./bucket.ts";
+import { S3Bucket } from "./bucket.ts";
+import { attemptsOf, codeOf, faultOf } from "./faults.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
 /** Below this lies nothing but what is being asked with. */

@@ -1,0 +1,53 @@
+/** What the errors of S3 mean. */
+import { S3ServiceException } from "@aws-sdk/client-s3";
+import { OverloadedError, StorageFullError } from "../driver.ts";
+
+/** S3's name for a conditional write that was not done since another one was under way: it may be tried again. */
+export const CONFLICT = "ConditionalRequestConflict";
+
+/** S3's name for an error; undefined where it is none of S3's. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof S3ServiceException ? error.name : undefined;
+}
+
+/** How often a call was tried before it ended in this error. */
+export function attemptsOf(error: unknown): number {
+  return error instanceof S3ServiceException ? (error.$metadata.attempts ?? 1) : 1;
+}
+
+/** Ceph's word for a conditional write that another one overtook is a 500 that it has no name for. */
+export function conflictOf(error: unknown): unknown {
+  if (error instanceof S3ServiceException && error.name === "UnknownError" && "Code" in error) {
+    error.name = CONFLICT;
+    error.$metadata.httpStatusCode = 409;
+  }
+  return error;
+}
+
+const FULL = new Set(["QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"]);
+const THROTTLED = new Set(["SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"]);
+const BROKEN = new Set([
+  ...["TimeoutError", "AbortError", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"],
+  ...["EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN"],
+]);
+
+/** What a failure means to the registry, with S3's own words as its cause. */
+export function faultOf(operation: string, key: string, error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(`S3 ${operation} ${key}: ${String(error)}`);
+  const status = error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? 0) : 0;
+  const text = `S3 ${operation} ${key}: ${error.name}: ${error.message}`;
+  if (FULL.has(error.name) || status === 507) return new StorageFullError(text, { cause: error });
+  const code = "code" in error ? String(error.code) : "";
+  if (status >= 500 || status === 429 || [error.name, code].some((name) => THROTTLED.has(name) || BROKEN.has(name))) {
+    return new OverloadedError(text, 5, { cause: error });
+  }
+  return new Error(text, { cause: error });
+}
+
+/** A signed request came too late. */
+export class ExpiredError extends Error {
+  override readonly name = "ExpiredError";
+  constructor(cause: unknown) {
+    super("the signed request has expired", { cause });
+  }
+}

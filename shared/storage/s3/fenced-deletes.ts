@@ -1,0 +1,69 @@
+import { randomUUID } from "node:crypto";
+import { PERMIT_LIFETIME_MS, type FencedDelete, type FencedDeletes } from "../driver.ts";
+import { checkKey } from "../key.ts";
+import type { S3Bucket } from "./bucket.ts";
+import { ExpiredError } from "./faults.ts";
+import { PROBES } from "./probe.ts";
+
+/** S3's own: keys in one deletion. */
+const KEYS = 1000;
+
+/** Deletes as signed requests that expire: nobody needs to be asked for a permit, and nobody can take it back. */
+export class SignedDeletes implements FencedDeletes {
+  readonly lifetimeMs: number;
+  readonly #bucket: S3Bucket;
+
+  /** The lifetime is in whole seconds. */
+  constructor(bucket: S3Bucket, lifetimeMs = PERMIT_LIFETIME_MS) {
+    this.#bucket = bucket;
+    this.lifetimeMs = lifetimeMs;
+  }
+
+  /** Asks for the deletion of an object with a permit that is just over, and with one that is not: four requests. */
+  async isKept(): Promise<boolean> {
+    const key = `${PROBES}${randomUUID()}`;
+    const { asOf } = await this.#bucket.put(key, Buffer.from("Does this store refuse what comes too late?\n"));
+    try {
+      const over = { id: "probe/over", since: new Date(asOf.getTime() - this.lifetimeMs - 1000) };
+      const refused = (await this.delete([{ key, permit: over }])).length === 1;
+      if (!refused || (await this.#bucket.head(key)) === undefined) return false;
+      await this.delete([{ key, permit: { id: "probe/good", since: asOf } }]);
+      return (await this.#bucket.head(key)) === undefined;
+    } finally {
+      await this.#bucket.delete(key).catch(() => undefined); // else it is removed with what processes leave behind
+    }
+  }
+
+  async open(): Promise<void> {
+    // Nothing to do: a signature is made here.
+  }
+
+  async delete(items: readonly FencedDelete[]): Promise<readonly string[]> {
+    for (const { key } of items) checkKey(key);
+    const byAge = [...items].sort((a, b) => a.permit.since.getTime() - b.permit.since.getTime());
+    const refused: string[] = [];
+    const failures: unknown[] = [];
+    for (let at = 0; at < byAge.length; at += KEYS) {
+      const batch = byAge.slice(at, at + KEYS);
+      const keys = batch.map(({ key }) => key);
+      const since = batch[0]?.permit.since ?? new Date(0);
+      try {
+        const left = await this.#bucket.deleteManySigned(keys, since, this.lifetimeMs / 1000);
+        for (const { key, reason } of left) failures.push(new Error(`S3 DeleteObjects ${key}: ${reason}`));
+      } catch (error) {
+        if (error instanceof ExpiredError) refused.push(...keys);
+        else failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return refused;
+  }
+
+  async revoke(): Promise<void> {
+    // The signature has expired.
+  }
+
+  async revokeExpired(): Promise<void> {
+    // The store does.
+  }
+}
