@@ -57,10 +57,13 @@ const built = await Promise.all([
   functionBuild({ index: "bin/registry-function.ts" }, "dist/functions/registry", ".mjs"),
   functionBuild(workers, "dist/functions/registry"),
   functionBuild({ index: "bin/upload-function.ts", ...workers }, "dist/functions/uploads"),
+  functionBuild({ index: "bin/gc-function.ts" }, "dist/functions/gc", ".mjs"),
+  functionBuild(workers, "dist/functions/gc"),
+  functionBuild({ index: "bin/secrets-function.ts" }, "dist/functions/secrets", ".mjs"),
 ]);
 
 for (const { path, contents } of built.flatMap(({ outputFiles }) => outputFiles)) write(path, contents);
-for (const name of ["registry", "uploads"]) {
+for (const name of ["registry", "uploads", "gc", "secrets"]) {
   write(`dist/functions/${name}/package.json`, Buffer.from('{ "type": "module" }\n'));
 }
 
