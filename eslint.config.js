@@ -2,7 +2,7 @@ import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  { ignores: ["reports/", "dist/", "node_modules/", "coverage/", "data/", ".cache/"] },
+  { ignores: ["reports/", "dist/", "node_modules/", "coverage/", "data/", ".cache/", "cdk.out/"] },
   tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -58,6 +58,7 @@ const SUITES: readonly Suite[] = [
     ...vitest("core on Node 24", "vitest.config.ts", ["test/unit", "test/http"], nodeTool),
     needs: ["node-24"],
   },
+  vitest("stack", "vitest.infra.config.ts", []),
   { ...vitest("S3", "vitest.s3.config.ts", []), needs: [...S3_SERVERS, "registry-3"] },
   {
     ...vitest("core through Lambda events", "vitest.config.ts", EVENT_SUITES),
