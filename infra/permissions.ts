@@ -51,7 +51,14 @@ export function registryGrants(storage: Storage, settings: Settings): Grant[] {
         sid: "RemoveEntries",
         actions: ["s3:DeleteObject"],
         // Without deletes nothing is removed but uploads that ended, and entries of the index.
-        resources: keys(settings.deletes ? "repositories/*" : "repositories/*/_uploads/*", CATALOG),
+        resources: keys(
+          CATALOG,
+          ...(settings.deletes
+            ? ["repositories/*"]
+            : storage.uploads === undefined
+              ? ["repositories/*/_uploads/*"]
+              : []),
+        ),
         because: CONTENT,
       },
     );

@@ -1,0 +1,61 @@
+/** What the function does that runs each night, on a folder. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { nightly } from "../../functions/gc/nightly.ts";
+import { loadFunctionConfig } from "../../functions/registry/function-config.ts";
+import { createLogger } from "../../shared/telemetry/logger.ts";
+
+const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
+
+let folder: string;
+let lines: Record<string, unknown>[];
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), "lading-nightly-"));
+  lines = [];
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function night(env: Record<string, string> = {}): Promise<void> {
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) };
+  const loaded = loadFunctionConfig({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder, ...env });
+  await nightly(loaded, createLogger({ ...loaded.config.log, destination }));
+}
+
+/** An upload session whose files were written so long ago. */
+function session(id: string, ageMs: number): string {
+  const place = path.join(folder, "docker/registry/v2/repositories/team/app/_uploads", id);
+  mkdirSync(place, { recursive: true });
+  const file = path.join(place, "startedat");
+  writeFileSync(file, "2026-01-01T00:00:00Z");
+  const time = new Date(Date.now() - ageMs);
+  utimesSync(file, time, time);
+  return file;
+}
+
+describe("a night", () => {
+  it("removes uploads that were left for longer than a week, and no other", async () => {
+    const old = session("0188d2f1-0000-8000-8000-000000000001", WEEK_MS + 60_000);
+    const young = session("0188d2f1-0000-8000-8000-000000000002", WEEK_MS - 60_000);
+    await night();
+    expect([existsSync(old), existsSync(young)]).toEqual([false, true]);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: "purged abandoned uploads", sessions: 1 }));
+  });
+
+  it("changes nothing where the registry is read-only", async () => {
+    const old = session("0188d2f1-0000-8000-8000-000000000001", 2 * WEEK_MS);
+    await night({ REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "true" });
+    expect(existsSync(old)).toBe(true);
+    expect(lines.at(-1)).toMatchObject({ msg: "nothing is done: the registry is read-only" });
+  });
+
+  it("fails, after it has tried all of it, where something could not be done", async () => {
+    mkdirSync(path.join(folder, "docker/registry/v2"), { recursive: true });
+    // Leads to itself, so that no listing of it ends well.
+    symlinkSync("repositories", path.join(folder, "docker/registry/v2/repositories"));
+    await expect(night()).rejects.toThrow(/of the night's tasks failed/);
+    expect(lines.map(({ msg }) => msg)).toContain("brought the catalog up to date");
+  });
+});
