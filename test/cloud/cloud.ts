@@ -4,10 +4,10 @@ import { createServer } from "node:net";
 import { bucketSection, type Bucket } from "../support/lading.ts";
 import { startDaemon } from "../support/process.ts";
 import { nodeTool } from "../support/tools.ts";
-import { startApiGateway, type ApiGateway } from "./api-gateway.ts";
+import { GATEWAY_LIMITS, startApiGateway, type ApiGateway } from "./api-gateway.ts";
 import { createEventFunction, type EventFunction } from "./event-function.ts";
 import { HOSTNAMES, knowNames, withName } from "./names.ts";
-import { startWebGateway } from "./web-gateway.ts";
+import { startWebGateway, WEB_LIMITS } from "./web-gateway.ts";
 
 export interface CloudOptions {
   /** What both functions keep everything in. Its server must be on 127.0.0.1. */
@@ -42,14 +42,7 @@ export function lambdaNode(): { readonly node: string; readonly notice?: string 
 }
 
 /** Starts it from dist/functions, which must be built. Throws with a sentence where the names cannot be made known. */
-export async function startCloud({
-  bucket: { access, name },
-  env = {},
-  concurrency = 10,
-  ports = { api: 0, uploads: 0 },
-}: CloudOptions): Promise<Cloud> {
-  await knowNames();
-  const { node } = lambdaNode();
+export async function startCloud({ bucket: { access, name }, env = {}, ...options }: CloudOptions): Promise<Cloud> {
   const endpoint = withName(access.endpoint, HOSTNAMES.store);
   const both = {
     ...variables("REGISTRY_STORAGE_S3", bucketSection({ access: { ...access, endpoint }, name })),
@@ -57,27 +50,71 @@ export async function startCloud({
     REGISTRY_HTTP_SECRET: randomBytes(32).toString("hex"),
     ...env,
   };
-  const backend = await freePort();
-  const uploadFunction = await startDaemon([node, "dist/functions/uploads/index.js"], {
-    env: { ...both, AWS_LAMBDA_HTTP_ENDPOINT: `127.0.0.1:${backend}` },
+  return await startFunctions({
+    ...options,
+    registry: {
+      bundle: "dist/functions/registry",
+      env: (uploads) => ({ REGISTRY_HTTP_UPLOADS_HOST: `http://${uploads}`, ...both }),
+    },
+    uploads: { bundle: "dist/functions/uploads", env: () => both },
+  });
+}
+
+/** A function: the folder that would be zipped, and its variables once the host for uploads is known. */
+export interface FunctionParts {
+  readonly bundle: string;
+  readonly env: (uploadHost: string) => Readonly<Record<string, string>>;
+  /** How long a call may take. Default: as long as what is in front waits. */
+  readonly timeoutMs?: number;
+}
+
+/** Both functions, and how they are reached. */
+export interface FunctionsOptions extends Pick<CloudOptions, "concurrency" | "ports"> {
+  readonly registry: FunctionParts;
+  readonly uploads: FunctionParts;
+}
+
+/** Starts both functions behind what would stand before them. */
+export async function startFunctions({
+  registry,
+  uploads,
+  concurrency = 10,
+  ports = { api: 0, uploads: 0 },
+}: FunctionsOptions): Promise<Cloud> {
+  await knowNames();
+  const { node } = lambdaNode();
+  const [backend, uploadPort] = [await freePort(), ports.uploads || (await freePort())];
+  const uploadHost = `${HOSTNAMES.uploads}:${uploadPort}`;
+  const uploadFunction = await startDaemon([node, `${uploads.bundle}/index.js`], {
+    env: { ...uploads.env(uploadHost), AWS_LAMBDA_HTTP_ENDPOINT: `127.0.0.1:${backend}` },
     ready: async () =>
       await fetch(`http://127.0.0.1:${backend}/`).then(
         ({ ok }) => ok,
         () => false,
       ),
   });
-  const web = await startWebGateway(backend, { hostname: HOSTNAMES.uploads, port: ports.uploads });
-  const uploads = `${HOSTNAMES.uploads}:${web.port}`;
+  const web = await startWebGateway(backend, {
+    hostname: HOSTNAMES.uploads,
+    port: uploadPort,
+    limits: { ...WEB_LIMITS, requestMs: uploads.timeoutMs ?? WEB_LIMITS.requestMs },
+  });
   const events = createEventFunction({
     node,
-    bundle: "dist/functions/registry/index.mjs",
-    env: { REGISTRY_HTTP_UPLOADS_HOST: `http://${uploads}`, ...both },
+    bundle: `${registry.bundle}/index.mjs`,
+    env: registry.env(uploadHost),
     concurrency,
   });
-  const gateway = await startApiGateway(events.invoke, { hostname: HOSTNAMES.api, port: ports.api });
+  const gateway = await startApiGateway(events.invoke, {
+    hostname: HOSTNAMES.api,
+    port: ports.api,
+    limits: {
+      ...GATEWAY_LIMITS,
+      integrationMs: Math.min(GATEWAY_LIMITS.integrationMs, registry.timeoutMs ?? Infinity),
+    },
+  });
   return {
     api: `${HOSTNAMES.api}:${gateway.port}`,
-    uploads,
+    uploads: uploadHost,
     gateway,
     events,
     uploadLines: uploadFunction.lines,

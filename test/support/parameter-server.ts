@@ -1,4 +1,4 @@
-/** Systems Manager and Secrets Manager as far as Lading asks them: GetParameter and GetSecretValue, with signatures checked. */
+/** Systems Manager and Secrets Manager as far as Lading asks them, with signatures checked. */
 import { createHash, createHmac } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -23,6 +23,14 @@ export interface ParameterServer {
   close(): Promise<void>;
 }
 
+interface ParameterInput {
+  readonly Name?: string;
+  readonly WithDecryption?: boolean;
+  readonly Value?: string;
+  readonly Overwrite?: boolean;
+  readonly SecretId?: string;
+}
+
 const KEYS = { id: "AKIDEXAMPLE", secret: "wJalrXUtnFEMI/K7MDENG" };
 
 export async function startParameterServer(): Promise<ParameterServer> {
@@ -41,7 +49,7 @@ export async function startParameterServer(): Promise<ParameterServer> {
     const body = Buffer.concat(chunks);
     const target = String(request.headers["x-amz-target"]);
     const service = target.startsWith("AmazonSSM.") ? "ssm" : "secretsmanager";
-    const input = JSON.parse(body.toString()) as { Name?: string; WithDecryption?: boolean; SecretId?: string };
+    const input = JSON.parse(body.toString()) as ParameterInput;
     const name = (service === "ssm" ? input.Name : input.SecretId) ?? "";
     const scope = checkSignature(request, body, service);
     asked.push(`${service}:${name} ${scope.region}`);
@@ -54,6 +62,11 @@ export async function startParameterServer(): Promise<ParameterServer> {
       return [400, { __type: "AccessDeniedException", Message: `User: role is not authorized to perform on ${name}` }];
     }
     const text = texts.get(name);
+    if (target === "AmazonSSM.PutParameter") {
+      if (text !== undefined && input.Overwrite !== true) return [400, { __type: "ParameterAlreadyExists" }];
+      texts.set(name, input.Value ?? "");
+      return [200, { Version: 1 }];
+    }
     if (service === "ssm") {
       if (!["AmazonSSM.GetParameter"].includes(target) || input.WithDecryption !== true)
         return [400, { __type: "ValidationException", message: "only GetParameter with decryption" }];

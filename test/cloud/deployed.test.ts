@@ -1,0 +1,167 @@
+/** The stack as it is synthesized, on this machine: each function does its work with its own role, and with nothing more. */
+import { hashSync } from "bcryptjs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { examine } from "../../shared/doctor/doctor.ts";
+import { pattern, sha256 } from "../support/bodies.ts";
+import { CONFIG, imageOf, referrerOf } from "../support/manifests.ts";
+import { until } from "../support/process.ts";
+import { sharedVersitygw } from "../support/s3-servers.ts";
+import { clientOf, type Answer, type Call, type Send } from "./client.ts";
+import { startDeployed, synthesize, type DeployedCloud } from "./deployed.ts";
+
+const basic = { Authorization: `Basic ${Buffer.from("ann:secret").toString("base64")}` };
+const octets = { "Content-Type": "application/octet-stream" };
+const DOCKER = { "User-Agent": "docker/29.0.0 go/go1.25" };
+let cloud: DeployedCloud;
+let api: Send;
+beforeAll(async () => {
+  cloud = await startDeployed({ store: await sharedVersitygw(), folder: synthesize() });
+  const send = clientOf(cloud.api);
+  api = async (method, target, call = {}) =>
+    await send(method, target, { ...call, headers: { ...basic, ...call.headers } });
+}, 180_000);
+afterAll(async () => await cloud.close());
+
+const expectStatus = async (asked: Promise<Answer>, status: number): Promise<Answer> => {
+  const answer = await asked;
+  expect(answer.status, answer.body.toString()).toBe(status);
+  return answer;
+};
+
+/** Sends to wherever an answer leads, without credentials. */
+const anywhere = async (method: string, url: string, call: Call = {}): Promise<Answer> => {
+  const { host, pathname, search } = new URL(url);
+  return await clientOf(host)(method, pathname + search, call);
+};
+
+const begin = async (repository: string, headers: Record<string, string> = {}): Promise<string> =>
+  String((await expectStatus(api("POST", `/v2/${repository}/blobs/uploads/`, { headers }), 202)).headers["location"]);
+
+/** As Docker does it: at the address for uploads, in one append of any size, then the end. */
+async function pushLarge(repository: string, bytes: Uint8Array): Promise<string> {
+  const location = await begin(repository, DOCKER);
+  expect(new URL(location).host).toBe(cloud.uploads);
+  const patched = await expectStatus(anywhere("PATCH", location, { headers: octets, body: bytes }), 202);
+  const end = `${String(patched.headers["location"])}?digest=${sha256(bytes)}`;
+  await expectStatus(anywhere("PUT", end), 201);
+  return sha256(bytes);
+}
+
+/** As oras does it: on the same host, whole. */
+async function pushSmall(repository: string, bytes: Uint8Array): Promise<string> {
+  const location = await begin(repository);
+  await expectStatus(api("PUT", `${location}?digest=${sha256(bytes)}`, { headers: octets, body: bytes }), 201);
+  return sha256(bytes);
+}
+
+describe("the stack as it is synthesized", () => {
+  it("lets nobody in before a user is added, and then without a deployment", { timeout: 150_000 }, async () => {
+    const { status, headers } = await api("GET", "/v2/");
+    expect([status, headers["www-authenticate"]]).toEqual([401, 'Basic realm="Lading"']);
+    cloud.addUser(`ann:${hashSync("secret", 5)}`);
+    await until("the user may come in", async () => (await api("GET", "/v2/")).status === 200, 90_000);
+    await until(
+      "and at the upload function",
+      async () => {
+        return (await clientOf(cloud.uploads)("GET", "/v2/", { headers: basic })).status === 200;
+      },
+      90_000,
+    );
+  });
+
+  it("takes, gives and deletes whatever clients want, and collects what they leave", { timeout: 300_000 }, async () => {
+    const config = CONFIG;
+    const layers = [pattern(20_000_000), pattern(3000)];
+    await pushSmall("team/app", config);
+    for (const layer of layers) await pushLarge("team/app", layer);
+    await pushSmall("team/app", pattern(200_000));
+    // In chunks, so that tails are joined and copied.
+    const chunked = pattern(14_000_000);
+    let location = await begin("team/app", DOCKER);
+    for (const [from, to] of [
+      [0, 6_000_000],
+      [6_000_000, 12_500_000],
+      [12_500_000, 14_000_000],
+    ] as const) {
+      const headers = { ...octets, "Content-Range": `${from}-${to - 1}` };
+      const answer = await expectStatus(
+        anywhere("PATCH", location, { headers, body: chunked.subarray(from, to) }),
+        202,
+      );
+      location = String(answer.headers["location"]);
+    }
+    await expectStatus(anywhere("PUT", `${location}?digest=${sha256(chunked)}`), 201);
+    // One that is given up, one that is wrong, one that breaks off.
+    await expectStatus(api("DELETE", await begin("team/app")), 204);
+    const wrong = `${await begin("team/app", DOCKER)}?digest=${sha256("other")}`;
+    await expectStatus(anywhere("PUT", wrong, { headers: octets, body: pattern(15_000_000) }), 400);
+
+    const image = imageOf(layers);
+    const manifests = "/v2/team/app/manifests";
+    const type = { "Content-Type": image.mediaType };
+    await expectStatus(api("PUT", `${manifests}/v1`, { headers: type, body: image.bytes }), 201);
+    const referrer = referrerOf({ mediaType: image.mediaType, digest: image.digest, size: image.bytes.length }, "t/t");
+    await expectStatus(
+      api("PUT", `${manifests}/${referrer.digest}`, {
+        headers: { "Content-Type": referrer.mediaType },
+        body: referrer.bytes,
+      }),
+      201,
+    );
+    const pulled = await expectStatus(api("GET", `${manifests}/v1`), 200);
+    expect(pulled.body.equals(Buffer.from(image.bytes))).toBe(true);
+    for (const method of ["GET", "HEAD"]) {
+      const { headers } = await expectStatus(api(method, `/v2/team/app/blobs/${sha256(layers[0] ?? "")}`), 307);
+      const { status, headers: last } = await anywhere(method, String(headers["location"]));
+      expect([status, last["content-length"]]).toEqual([200, "20000000"]);
+    }
+    await expectStatus(api("HEAD", `/v2/team/app/blobs/${sha256("missing")}`), 404);
+    await expectStatus(api("GET", `${manifests}/missing`), 404);
+    await expectStatus(api("POST", `/v2/team/copy/blobs/uploads/?mount=${sha256(config)}&from=team/app`), 201);
+    for (const path of ["/v2/_catalog", "/v2/team/app/tags/list", `/v2/team/app/referrers/${image.digest}`]) {
+      await expectStatus(api("GET", path), 200);
+    }
+    await expectStatus(api("DELETE", `${manifests}/v1`), 202);
+    await expectStatus(api("DELETE", `${manifests}/${image.digest}`), 202);
+    await expectStatus(api("DELETE", `/v2/team/app/blobs/${sha256(chunked)}`), 202);
+    // At the other function too, whatever a client does there.
+    const uploads = clientOf(cloud.uploads);
+    const there = async (method: string, target: string, call: Call = {}): Promise<Answer> =>
+      await uploads(method, target, { ...call, headers: { ...basic, ...call.headers } });
+    await expectStatus(there("PUT", `${manifests}/v2`, { headers: type, body: image.bytes }), 201);
+    await expectStatus(there("DELETE", `${manifests}/v2`), 202);
+    await expectStatus(there("GET", "/v2/_catalog"), 200);
+    await begin("team/app");
+    await cloud.collect();
+  });
+
+  it("passes what doctor looks at", { timeout: 300_000 }, async () => {
+    const user = { name: "ann", password: "secret" };
+    const bodies = [4_000_000, 8_000_000];
+    const seen = await examine(
+      { registry: `http://${cloud.api}`, user, repository: "lading/doctor", atOnce: 8, bodies },
+      () => undefined,
+    );
+    expect(seen.filter(({ level }) => level === "fail")).toEqual([]);
+  });
+
+  it("had each right that it needed, and needed each right that it has", () => {
+    const { registry, uploads, collector } = cloud.policies;
+    expect({ registry: registry.denied, uploads: uploads.denied, collector: collector.denied }).toEqual({
+      registry: [],
+      uploads: [],
+      collector: [],
+    });
+    const inStore = (names: readonly string[]): string[] => names.filter((name) => / s3:/.test(name));
+    expect({
+      registry: inStore(registry.unused()),
+      uploads: inStore(uploads.unused()),
+      collector: inStore(collector.unused()),
+    }).toEqual({ registry: [], uploads: [], collector: [] });
+    for (const asked of cloud.parameters.asked) {
+      const name = /^ssm:(\/[^ ]*) /.exec(asked)?.[1] ?? asked;
+      const need = { action: "ssm:GetParameter", resource: `arn:aws:ssm:eu-central-1:123456789012:parameter${name}` };
+      expect([need, registry.would(need), uploads.would(need)]).toEqual([need, true, true]);
+    }
+  });
+});
