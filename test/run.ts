@@ -70,6 +70,11 @@ const SUITES: readonly Suite[] = [
     env: { LADING_TEST_STORES: "versitygw" },
   },
   {
+    ...vitest("core on versitygw with a bucket for uploads", "vitest.config.ts", STORE_SUITES),
+    needs: ["versitygw"],
+    env: { LADING_TEST_STORES: "versitygw-uploads" },
+  },
+  {
     ...vitest("core on Ceph RGW", "vitest.config.ts", STORE_SUITES),
     needs: ["radosgw"],
     env: { LADING_TEST_STORES: "radosgw" },

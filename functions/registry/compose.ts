@@ -9,7 +9,7 @@ import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import type { Config, ParameterReference } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
-import { isSharedFolder } from "../../shared/registry/layout.ts";
+import { isSharedFolder, isUploadKey } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import { AwsTexts } from "../../shared/reloading/aws.ts";
 import { fileSource } from "../../shared/reloading/file.ts";
@@ -113,7 +113,7 @@ async function createDriver({ storage }: Config, logger: Logger): Promise<Storag
       const budget = new MemoryBudget(partMemory(settings.partBytes), limits.memoryWaitMs);
       const onCall = (call: object): void => logger.info("request to the store", { ...call });
       const promises = await storePromises(settings, { readOnly: storage.readOnly, logger });
-      return new S3Driver(settings, budget, promises, logRequests ? onCall : undefined);
+      return new S3Driver(settings, budget, promises, logRequests ? onCall : undefined, undefined, isUploadKey);
     }
     case "inmemory":
       return new MemoryDriver();

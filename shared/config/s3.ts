@@ -46,6 +46,8 @@ export const s3 = named(
       parsed("an address such as https://s3.example.com:9000, without user, path or query", endpointOf),
     ),
     bucket: setting(parsed("the name of a bucket", (input) => matching(/^[\w.-]{3,255}$/, input))),
+    // Ours.
+    uploadsbucket: setting(parsed("the name of a bucket", (input) => matching(/^[\w.-]{3,255}$/, input))),
     rootdirectory: setting(text("the path in the bucket below which everything lies")),
     forcepathstyle: setting(flag()),
     encrypt: setting(flag()),
@@ -99,6 +101,9 @@ export function readS3(
 ): { settings: S3Settings; logRequests: boolean } {
   const at = (key: string): string[] => ["storage", name, key];
   const endpoint = input.regionendpoint;
+  if (input.uploadsbucket && input.uploadsbucket === input.bucket) {
+    report.problem(at("uploadsbucket"), "is the bucket itself; name another, or leave it out");
+  }
   if (!input.bucket) report.problem(at("bucket"), "is not set: it names the bucket");
   if (!input.region && !endpoint) {
     report.problem(at("region"), "is not set: it names the region of the bucket, such as eu-central-1");
@@ -131,6 +136,7 @@ export function readS3(
   return {
     settings: {
       bucket: input.bucket ?? "",
+      ...(input.uploadsbucket ? { temporaryBucket: input.uploadsbucket } : {}),
       region: input.region ?? anyRegion,
       ...(endpoint ? { endpoint: endpoint(secure) } : {}),
       forcePathStyle: input.forcepathstyle ?? false,

@@ -41,6 +41,13 @@ export function isSharedFolder(folder: string): boolean {
   return SHARED_FOLDER.test(folder);
 }
 
+const UPLOADS = "/_uploads/";
+
+/** Whether a key belongs to an upload session, or a prefix has nothing else below it. No repository's name has such a part. */
+export function isUploadKey(key: string): boolean {
+  return key.startsWith(`${ROOT}repositories/`) && key.includes(UPLOADS);
+}
+
 export const layout = {
   /** All that a registry keeps lies below it. */
   root: ROOT,

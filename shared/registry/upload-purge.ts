@@ -1,5 +1,5 @@
 import { isComponent } from "../oci/reference.ts";
-import { listChildren, listKeys, type ListedObject, type StorageDriver } from "../storage/driver.ts";
+import { listChildren, listKeys, type ListedObject, type StorageDriver, type StoragePart } from "../storage/driver.ts";
 import { layout } from "./layout.ts";
 
 /** What a purge did, or with `dryRun` would do. */
@@ -21,27 +21,30 @@ export async function purgeUploads(
 ): Promise<PurgeReport> {
   const sessions: string[] = [];
   let bytes = 0;
-  for await (const repository of repositoriesWithUploads(driver, "")) {
-    for (const id of await listChildren(driver, layout.uploads(repository))) {
-      const prefix = `${layout.uploads(repository)}${id}/`;
-      const objects: ListedObject[] = [];
-      for await (const object of listKeys(driver, prefix)) objects.push(object);
-      const newest = Math.max(...objects.map(({ lastModified }) => lastModified.getTime()));
-      if (objects.length === 0 || now().getTime() - newest < ageMs) continue;
-      sessions.push(`${repository}/${id}`);
-      bytes += objects.reduce((sum, { size }) => sum + size, 0);
-      if (dryRun) continue;
-      // The start goes first: without it there is no session.
-      await driver.delete(`${prefix}startedat`);
-      await driver.deleteMany(objects.map(({ key }) => key));
+  // One by one: a repository may have its sessions elsewhere than its images, or some of them from before.
+  for (const part of driver.parts ?? [driver]) {
+    for await (const repository of repositoriesWithUploads(part, "")) {
+      for (const id of await listChildren(part, layout.uploads(repository))) {
+        const prefix = `${layout.uploads(repository)}${id}/`;
+        const objects: ListedObject[] = [];
+        for await (const object of listKeys(part, prefix)) objects.push(object);
+        const newest = Math.max(...objects.map(({ lastModified }) => lastModified.getTime()));
+        if (objects.length === 0 || now().getTime() - newest < ageMs) continue;
+        sessions.push(`${repository}/${id}`);
+        bytes += objects.reduce((sum, { size }) => sum + size, 0);
+        if (dryRun) continue;
+        // The start goes first: without it there is no session.
+        await part.delete(`${prefix}startedat`);
+        await part.deleteMany(objects.map(({ key }) => key));
+      }
     }
   }
   return { sessions, bytes };
 }
 
-async function* repositoriesWithUploads(driver: StorageDriver, parent: string): AsyncGenerator<string> {
-  for (const name of await listChildren(driver, `${layout.repositories}${parent}`)) {
+async function* repositoriesWithUploads(part: StoragePart, parent: string): AsyncGenerator<string> {
+  for (const name of await listChildren(part, `${layout.repositories}${parent}`)) {
     if (name === "_uploads" && parent !== "") yield parent.slice(0, -1);
-    else if (isComponent(name)) yield* repositoriesWithUploads(driver, `${parent}${name}/`);
+    else if (isComponent(name)) yield* repositoriesWithUploads(part, `${parent}${name}/`);
   }
 }

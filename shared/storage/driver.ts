@@ -89,7 +89,7 @@ export interface StorageDriver {
   delete(key: string): Promise<void>;
   /** Deletes keys; throws the first failure after all were tried. */
   deleteMany(keys: readonly string[]): Promise<void>;
-  /** `prefix` is empty or ends in a slash. */
+  /** `prefix` is empty or ends in a slash. What lies in another part than the prefix itself is not listed. */
   list(prefix: string, options?: ListOptions): Promise<ListPage>;
   /** Where large objects are put together. */
   readonly drafts: DraftStore;
@@ -97,6 +97,8 @@ export interface StorageDriver {
   readonly fenced: FencedDeletes;
   /** Where clients can be sent to the store itself. */
   readonly presigner?: Presigner;
+  /** The places that it keeps objects in, each on its own, where there are several. A key is looked for in one of them. */
+  readonly parts?: readonly StoragePart[];
   /**
    * Removes what processes that died more than `ageMs` ago left behind and no listing shows. Where such things belong to
    * keys, only what is below `prefix`: others may keep theirs in the same store. Throws the first failure after all was tried.
@@ -162,6 +164,9 @@ export interface Trash {
   /** Removes what a run deleted, for good. Its permits are over. */
   empty(run: string): Promise<void>;
 }
+
+/** One of the places that a store is made of. A key may lie there that would be looked for elsewhere. */
+export type StoragePart = Pick<StorageDriver, "list" | "delete" | "deleteMany">;
 
 /** Makes URLs that anybody can use for one method on one object until they expire. */
 export interface Presigner {

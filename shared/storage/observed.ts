@@ -1,4 +1,4 @@
-import type { StorageDriver } from "./driver.ts";
+import type { StorageDriver, StoragePart } from "./driver.ts";
 
 /** One call to a driver, when it has ended. */
 export interface StorageCall {
@@ -25,16 +25,19 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
     }
   };
   const { drafts, fenced } = driver;
+  const observedPart = (part: StoragePart): StoragePart => ({
+    delete: async (key) => await timed("delete", async () => await part.delete(key)),
+    deleteMany: async (keys) => await timed("delete", async () => await part.deleteMany(keys)),
+    list: async (prefix, options) => await timed("list", async () => await part.list(prefix, options)),
+  });
   return {
+    ...observedPart(driver),
     name: driver.name,
     head: async (key) => await timed("head", async () => await driver.head(key)),
     read: async (key, limit) => await timed("read", async () => await driver.read(key, limit)),
     look: async (key, limit) => await timed("read", async () => await driver.look(key, limit)),
     get: async (key, range) => await timed("get", async () => await driver.get(key, range)),
     put: async (key, bytes, condition) => await timed("put", async () => await driver.put(key, bytes, condition)),
-    delete: async (key) => await timed("delete", async () => await driver.delete(key)),
-    deleteMany: async (keys) => await timed("delete", async () => await driver.deleteMany(keys)),
-    list: async (prefix, options) => await timed("list", async () => await driver.list(prefix, options)),
     drafts: {
       write: async (key, body, options) => await timed("write", async () => await drafts.write(key, body, options)),
       begin: (prefix) => drafts.begin(prefix),
@@ -54,5 +57,6 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
       ...(fenced.trash === undefined ? {} : { trash: fenced.trash }),
     },
     ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
+    ...(driver.parts === undefined ? {} : { parts: driver.parts.map(observedPart) }),
   };
 }

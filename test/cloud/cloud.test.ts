@@ -1,12 +1,13 @@
 /** The functions as they are bundled, behind the shims: what a client that knows neither gets. */
 import { writeFileSync } from "node:fs";
+import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { hashSync } from "bcryptjs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { pattern, sha256 } from "../support/bodies.ts";
 import { CONFIG, imageOf } from "../support/manifests.ts";
 import { startParameterServer, type ParameterServer } from "../support/parameter-server.ts";
-import { sharedVersitygw } from "../support/s3-servers.ts";
+import { s3Client, sharedVersitygw } from "../support/s3-servers.ts";
 import { fastTemporaryFolder, removeFolder } from "../support/temp.ts";
 import { GATEWAY_QUIRKS } from "./api-gateway.ts";
 import { clientOf, type Answer, type Send } from "./client.ts";
@@ -187,23 +188,32 @@ describe("the event function", () => {
   );
 });
 
-describe("with users and secret in parameters", () => {
+describe("with users and secret in parameters, and a bucket for uploads", () => {
   const parameters = { secret: "/lading/test/secret", users: "/lading/test/htpasswd" };
   const [first, second] = ["first", "second"].map((which) => which.padEnd(32, "-")) as [string, string];
   let server: ParameterServer;
   let fed: Cloud;
+  let keysIn: (which: "storage" | "uploads") => Promise<string[]>;
   beforeAll(async () => {
     server = await startParameterServer();
     server.texts.set(parameters.secret, first);
     server.texts.set(parameters.users, `ann:${hashSync("secret", 5)}\n`);
     const access = await sharedVersitygw();
+    const buckets = { storage: await access.freshBucket(), uploads: await access.freshBucket() };
+    keysIn = async (which) => {
+      const client = s3Client(access);
+      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: buckets[which] }));
+      client.destroy();
+      return Contents.map(({ Key = "" }) => Key);
+    };
     const env = {
       ...server.env,
+      REGISTRY_STORAGE_S3_UPLOADSBUCKET: buckets.uploads,
       REGISTRY_HTTP_SECRET: `ssm:${parameters.secret}`,
       REGISTRY_AUTH_HTPASSWD_REALM: "lading",
       REGISTRY_AUTH_HTPASSWD_PATH: `ssm:${parameters.users}`,
     };
-    fed = await startCloud({ bucket: { access, name: await access.freshBucket() }, concurrency: 3, env });
+    fed = await startCloud({ bucket: { access, name: buckets.storage }, concurrency: 3, env });
   });
   afterAll(async () => {
     await fed.close();
@@ -250,10 +260,15 @@ describe("with users and secret in parameters", () => {
     await fed.events.retire();
     const patched = await clientOf(fed.uploads)("PATCH", path, { body: layer, headers: octets });
     expect([patched.status, patched.body.toString()]).toEqual([202, ""]);
+    // What asks the store its promises comes and goes beside the session.
+    expect((await keysIn("uploads")).filter((key) => key.includes("/_uploads/"))).toHaveLength(3);
+    expect(await keysIn("storage")).toEqual([]);
     // The event function has both by now, and takes what the upload function signs with the old one.
     const next = String(patched.headers["location"]).replace(/^https?:\/\/[^/]+/, "");
     const put = await clientOf(fed.api)("PUT", `${next}?digest=${sha256(layer)}`);
     expect([put.status, put.body.toString()]).toEqual([201, ""]);
+    expect(await keysIn("uploads")).toEqual([]);
+    expect((await keysIn("storage")).some((key) => key.endsWith(`${sha256(layer).slice(7)}/data`))).toBe(true);
     server.texts.set(parameters.secret, second);
     await fed.events.retire();
     expect((await clientOf(fed.api)("PATCH", path, { headers: octets })).status).toBe(404);

@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   discardDraft,
   DraftGoneError,
-  listKeys,
   type Draft,
   type DraftStore,
   type StorageDriver,
 } from "../../shared/storage/driver.ts";
 import { bodyOf, brokenBody, bytesOfBody, collect, ManualBody, pattern } from "../support/bodies.ts";
+import { everyKey } from "../support/invariants.ts";
 import type { StoreFactory, TestStore } from "../support/stores.ts";
 
 const MIB = 1024 * 1024;
@@ -263,6 +263,6 @@ export function draftContract(name: string, makeStore: StoreFactory): void {
 
 async function keysOf(driver: StorageDriver): Promise<string[]> {
   const keys: string[] = [];
-  for await (const { key } of listKeys(driver, "")) keys.push(key);
+  for await (const { key } of everyKey(driver)) keys.push(key);
   return keys;
 }

@@ -89,6 +89,7 @@ export function withFaults(
       ...(fenced.trash === undefined ? {} : { trash: fenced.trash }),
     },
     ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
+    ...(driver.parts === undefined ? {} : { parts: driver.parts }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** What must be true of the storage at every moment, whatever crashed. */
 import { digestFrom } from "../../shared/oci/digest.ts";
 import { digestOf } from "../../shared/oci/hasher.ts";
-import { listKeys, type StorageDriver } from "../../shared/storage/driver.ts";
+import { listKeys, type ListedObject, type StorageDriver } from "../../shared/storage/driver.ts";
 
 const ROOT = "docker/registry/v2/";
 const BLOB = new RegExp(`^${ROOT}blobs/(sha256|sha512)/([0-9a-f]{2})/([0-9a-f]+)/data$`);
@@ -10,10 +10,15 @@ const TAG = new RegExp(`^(${ROOT}repositories/.+?/_manifests/)tags/([^/]+)/`);
 const UPLOAD = new RegExp(`^${ROOT}repositories/.+?/_uploads/[0-9a-f-]{36}/(startedat|state|[0-9a-f-]{36})$`);
 const CATALOG = new RegExp(`^${ROOT}_catalog/(complete|repositories/[a-z0-9._/-]+!)$`);
 
+/** Everything in a store, whatever parts it has. */
+export async function* everyKey(driver: StorageDriver): AsyncGenerator<ListedObject> {
+  for (const part of driver.parts ?? [driver]) yield* listKeys(part, "");
+}
+
 /** Every object by its key. */
 export async function snapshot(driver: StorageDriver): Promise<Map<string, string>> {
   const objects = new Map<string, string>();
-  for await (const { key } of listKeys(driver, "")) {
+  for await (const { key } of everyKey(driver)) {
     const bytes = await driver.read(key, Infinity);
     if (bytes !== undefined) objects.set(key, Buffer.from(bytes).toString("latin1"));
   }

@@ -35,37 +35,59 @@ export const CEPH_RGW: StorePromises = { ...AMAZON_S3, etags: "bare" };
 /** Stores in buckets of the versitygw of this process, below a root. */
 export const versitygwStore = (root = ""): StoreFactory => s3Store(sharedVersitygw, { root });
 
+/** Stores in two buckets each, of which the second has the keys that do not stay. */
+export const versitygwPairStore = (isTemporary: (key: string) => boolean, root = ""): StoreFactory =>
+  s3Store(sharedVersitygw, { root, isTemporary });
+
 /** Stores in buckets of the Ceph RGW of this process, below a root. */
 export const rgwStore = (root = ""): StoreFactory => s3Store(sharedCephRgw, { root, promises: CEPH_RGW });
 
-/** A bucket of its own for each store. */
+/** A bucket of its own for each store, or two. */
 export function s3Store(
   server: () => Promise<S3Server>,
-  { root = "", promises = AMAZON_S3 }: { root?: string; promises?: StorePromises } = {},
+  {
+    root = "",
+    promises = AMAZON_S3,
+    isTemporary,
+  }: { root?: string; promises?: StorePromises; isTemporary?: (key: string) => boolean } = {},
 ): StoreFactory {
   return async () => {
     const access = await server();
     const bucket = await access.freshBucket();
-    const settings = s3Settings(access, bucket, { root });
+    const buckets = isTemporary === undefined ? [bucket] : [bucket, await access.freshBucket()];
+    const [, temporaryBucket] = buckets;
+    const settings = s3Settings(access, bucket, {
+      root,
+      ...(temporaryBucket === undefined ? {} : { temporaryBucket }),
+    });
     const drivers: S3Driver[] = [];
     const driver = (): S3Driver => {
-      const made = new S3Driver(settings, new MemoryBudget(64 * MIB, 5000), promises);
+      const made = new S3Driver(
+        settings,
+        new MemoryBudget(64 * MIB, 5000),
+        promises,
+        undefined,
+        undefined,
+        isTemporary,
+      );
       drivers.push(made);
       return made;
     };
     const client = s3Client(access);
+    const begun = async (): Promise<{ Bucket: string; Key: string; UploadId: string }[]> => {
+      const lists = buckets.map(async (Bucket) => {
+        const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }));
+        return Uploads.map(({ Key = "", UploadId = "" }) => ({ Bucket, Key, UploadId }));
+      });
+      return (await Promise.all(lists)).flat();
+    };
     return {
       driver: driver(),
       peer: driver,
-      residue: async () => {
-        const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
-        return Uploads.map(({ Key = "" }) => `upload of ${Key}`);
-      },
+      residue: async () => (await begun()).map(({ Key }) => `upload of ${Key}`),
       folder: undefined,
       close: async () => {
-        const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
-        for (const { Key, UploadId } of Uploads)
-          await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
+        for (const upload of await begun()) await client.send(new AbortMultipartUploadCommand(upload));
         for (const each of drivers) each.close();
         client.destroy();
       },

@@ -1,4 +1,5 @@
 /** The storage drivers that the suites run on, each made anew for a test. */
+import { isUploadKey } from "../../shared/registry/layout.ts";
 import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
@@ -72,6 +73,11 @@ const LOCAL_STORES: readonly NamedStore[] = [
 /** The S3 driver on real servers. It is loaded when one is made: the SDK takes its time. */
 const S3_STORES: readonly NamedStore[] = [
   ["versitygw", async () => await (await import("./s3-stores.ts")).versitygwStore()(), { fullPages: true }],
+  [
+    "versitygw-uploads",
+    async () => await (await import("./s3-stores.ts")).versitygwPairStore(isUploadKey)(),
+    { fullPages: true },
+  ],
   ["radosgw", async () => await (await import("./s3-stores.ts")).rgwStore()(), { fullPages: false }],
 ];
 

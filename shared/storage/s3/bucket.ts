@@ -62,6 +62,12 @@ export interface StoredPart {
   readonly sha256: string | undefined;
 }
 
+/** Where a copy comes from: another object, perhaps of another bucket. */
+export interface Source {
+  readonly bucket: S3Bucket;
+  readonly key: string;
+}
+
 /** The first and the last byte of a range. */
 interface Range {
   readonly start: number;
@@ -81,11 +87,11 @@ export class S3Bucket {
     readonly SSEKMSKeyId?: string;
   };
 
-  /** `onCall` is told of every request, without bodies and credentials. */
-  constructor(settings: S3Settings, onCall?: (call: S3Call) => void) {
+  /** `onCall` is told of every request, without bodies and credentials; a given `client` is told already. */
+  constructor(settings: S3Settings, onCall?: (call: S3Call) => void, client = createClient(settings, onCall)) {
     this.settings = settings;
     const { encryption, acl, storageClass } = settings;
-    this.#client = createClient(settings, onCall);
+    this.#client = client;
     this.#patience = { ...PATIENCE, ...settings.patience };
     this.#written = {
       ContentType: OCTETS,
@@ -98,6 +104,11 @@ export class S3Bucket {
             ...(encryption.keyId === undefined ? {} : { SSEKMSKeyId: encryption.keyId }),
           }),
     };
+  }
+
+  /** Another bucket, reached in the same way. Objects there have no storage class: those are for what stays. */
+  beside(bucket: string): S3Bucket {
+    return new S3Bucket({ ...this.settings, bucket, storageClass: undefined }, undefined, this.#client);
   }
 
   /** An object or a range of it; its stream must be read or destroyed. Undefined where there is none. */
@@ -284,13 +295,13 @@ export class S3Bucket {
   }
 
   /** A part that the store copies from another object, for an upload without sums. Throws NoSuchKey where that is gone. */
-  async copyPart({ key, id }: Upload, number: number, source: string, range?: Range): Promise<StoredPart> {
+  async copyPart({ key, id }: Upload, number: number, source: Source, range?: Range): Promise<StoredPart> {
     const { CopyPartResult } = await this.#run("UploadPartCopy", key, async () => {
       const command = new UploadPartCopyCommand({
         ...this.#at(key),
         UploadId: id,
         PartNumber: number,
-        CopySource: this.#sourceOf(source),
+        CopySource: source.bucket.#pathOf(source.key),
         CopySourceRange: range === undefined ? undefined : `bytes=${range.start}-${range.end}`,
       });
       return await this.#client.send(command, this.#bulk());
@@ -355,12 +366,12 @@ export class S3Bucket {
   }
 
   /** A copy that the store makes in one step: at most 5 GB. Throws NoSuchKey where the source is gone. */
-  async copy(source: string, key: string): Promise<void> {
+  async copy(source: Source, key: string): Promise<void> {
     await this.#run("CopyObject", key, async () => {
       const command = new CopyObjectCommand({
         ...this.#at(key),
         ...this.#written,
-        CopySource: this.#sourceOf(source),
+        CopySource: source.bucket.#pathOf(source.key),
         MetadataDirective: "REPLACE",
       });
       await this.#client.send(command, this.#bulk());
@@ -391,7 +402,7 @@ export class S3Bucket {
     return { Bucket: this.settings.bucket, Key: `${this.settings.root}${key}` };
   }
 
-  #sourceOf(key: string): string {
+  #pathOf(key: string): string {
     const { bucket, root } = this.settings;
     return `${bucket}/${root}${key}`.split("/").map(encodeURIComponent).join("/");
   }

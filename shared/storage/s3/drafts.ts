@@ -7,6 +7,7 @@ import type { S3Bucket, StoredPart, Upload } from "./bucket.ts";
 import { codeOf, faultOf } from "./faults.ts";
 import { PartReader, type Part } from "./part-reader.ts";
 import { LEAST_PART, MOST_PARTS, partSizes, type PartSizes } from "./part-sizes.ts";
+import type { S3Settings } from "./settings.ts";
 
 /** One request copies at most this many bytes. */
 const MOST_COPIED = 5 * 1024 ** 3;
@@ -42,11 +43,14 @@ interface S3Draft extends Draft {
  * verified; a draft's segments are put together by copies that the store makes.
  */
 export class S3Drafts implements DraftStore {
-  readonly #bucket: S3Bucket;
+  readonly #settings: S3Settings;
+  readonly #at: (key: string) => S3Bucket;
   readonly #budget: MemoryBudget;
 
-  constructor(bucket: S3Bucket, budget: MemoryBudget) {
-    this.#bucket = bucket;
+  /** `at` says in which bucket a key lies. */
+  constructor(settings: S3Settings, at: (key: string) => S3Bucket, budget: MemoryBudget) {
+    this.#settings = settings;
+    this.#at = at;
     this.#budget = budget;
   }
 
@@ -59,7 +63,7 @@ export class S3Drafts implements DraftStore {
           throw new Error(`the body is longer than what ${MOST_PARTS} parts hold, since its length was not announced`);
         await verify();
       });
-      if (stored.inParts === true) await checkStored(this.#bucket, key, stored.size);
+      if (stored.inParts === true) await checkStored(this.#at(key), key, stored.size);
     } finally {
       await reader.cancel();
     }
@@ -87,13 +91,16 @@ export class S3Drafts implements DraftStore {
         else if (stored.size > 0) added.push({ key, size: stored.size });
       } while (!(await reader.isAtEnd()));
     } catch (error) {
-      for (const { key } of added) await this.#bucket.delete(key).catch(() => undefined);
+      for (const { key } of added)
+        await this.#at(key)
+          .delete(key)
+          .catch(() => undefined);
       throw error;
     } finally {
       await reader.cancel();
     }
     if (joined.added() === 0) {
-      for (const { key } of added) await this.#bucket.delete(key);
+      for (const { key } of added) await this.#at(key).delete(key);
       return draft as S3Draft;
     }
     const last = added.at(-1);
@@ -119,10 +126,10 @@ export class S3Drafts implements DraftStore {
     const [first] = segments;
     try {
       if (first === undefined) {
-        if (typeof tail === "object") await this.#bucket.copy(tail.key, key);
+        if (typeof tail === "object") await this.#copy(tail.key, key);
         else await this.#put(key, Buffer.from(tail ?? "", "base64"));
-      } else if (segments.length === 1 && tail === undefined && size <= this.#bucket.settings.copy.thresholdBytes) {
-        await this.#bucket.copy(first.key, key);
+      } else if (segments.length === 1 && tail === undefined && size <= this.#settings.copy.thresholdBytes) {
+        await this.#copy(first.key, key);
       } else {
         await this.#join(draft as S3Draft, key);
       }
@@ -137,7 +144,7 @@ export class S3Drafts implements DraftStore {
   }
 
   #partSizes(length: number | undefined): PartSizes {
-    return partSizes(this.#bucket.settings.partBytes, length);
+    return partSizes(this.#settings.partBytes, length);
   }
 
   /** A tail and the body after it, and how much of it was the body. */
@@ -166,7 +173,7 @@ export class S3Drafts implements DraftStore {
   async *#readObject({ key, size }: Segment): AsyncGenerator<Uint8Array> {
     let at = 0;
     for (let breaks = 0; at < size; breaks++) {
-      const object = await this.#bucket.get(key, at === 0 ? undefined : { start: at, end: size - 1 });
+      const object = await this.#at(key).get(key, at === 0 ? undefined : { start: at, end: size - 1 });
       if (object?.Body === undefined) throw new DraftGoneError();
       try {
         for await (const chunk of object.Body as AsyncIterable<Uint8Array>) {
@@ -221,7 +228,7 @@ export class S3Drafts implements DraftStore {
     sizes: PartSizes,
     verify: WriteOptions["verify"],
   ): Promise<number> {
-    const sender = new PartSender(this.#bucket, key);
+    const sender = new PartSender(this.#at(key), key);
     let size = 0;
     try {
       for (let part: Part | undefined = first; part !== undefined;) {
@@ -240,32 +247,39 @@ export class S3Drafts implements DraftStore {
 
   /** Segments, in pieces that one request may copy, and the tail after them. */
   async #join({ size, segments, tail }: S3Draft, key: string): Promise<void> {
-    const { copy } = this.#bucket.settings;
+    const { copy } = this.#settings;
     const most = MOST_PARTS - segments.length - 1;
     const pieceBytes = Math.min(MOST_COPIED, Math.max(copy.partBytes, Math.ceil(size / most)));
+    const bucket = this.#at(key);
     // A copy of what is there already would take longer than the look.
-    if ((await this.#bucket.head(key))?.size === size) return;
-    const upload = await this.#bucket.createUpload(key, { withSums: false });
+    if ((await bucket.head(key))?.size === size) return;
+    const upload = await bucket.createUpload(key, { withSums: false });
     try {
       const pieces = [...segments, ...(typeof tail === "object" ? [tail] : [])].flatMap((s) => piecesOf(s, pieceBytes));
       const parts = await mapLimit(pieces, copy.concurrency, async ({ source, range }, index) => {
-        return await this.#bucket.copyPart(upload, index + 1, source, range);
+        return await bucket.copyPart(upload, index + 1, { bucket: this.#at(source), key: source }, range);
       });
       if (typeof tail === "string") {
-        parts.push(await this.#bucket.putPart(upload, parts.length + 1, Buffer.from(tail, "base64")));
+        parts.push(await bucket.putPart(upload, parts.length + 1, Buffer.from(tail, "base64")));
       }
-      await this.#bucket.completeUpload(upload, parts);
+      await bucket.completeUpload(upload, parts);
     } catch (error) {
-      await this.#bucket.giveUp(upload);
+      await bucket.giveUp(upload);
       throw error;
     }
-    await checkStored(this.#bucket, key, size);
+    await checkStored(bucket, key, size);
+  }
+
+  async #copy(source: string, key: string): Promise<void> {
+    await this.#at(key).copy({ bucket: this.#at(source), key: source }, key);
   }
 
   async #put(key: string, bytes: Uint8Array): Promise<void> {
-    await this.#bucket.put(key, bytes).catch((error: unknown) => {
-      throw faultOf("PutObject", key, error);
-    });
+    await this.#at(key)
+      .put(key, bytes)
+      .catch((error: unknown) => {
+        throw faultOf("PutObject", key, error);
+      });
   }
 }
 

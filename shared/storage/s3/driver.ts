@@ -18,6 +18,7 @@ import {
   type Presigner,
   type PutCondition,
   type StorageDriver,
+  type StoragePart,
   type StoredObject,
   type Written,
 } from "../driver.ts";
@@ -44,19 +45,23 @@ const CONTENDED: ReadonlySet<string> = new Set([CONFLICT, "OperationAborted", ..
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 50;
 
-/** A bucket as a storage driver. */
+/** A bucket as a storage driver; or two, of which one has what does not stay. */
 export class S3Driver implements StorageDriver {
   readonly name = "s3";
   readonly drafts: DraftStore;
   readonly fenced: FencedDeletes;
   readonly presigner: Presigner;
-  readonly #bucket: S3Bucket;
+  readonly parts?: readonly StoragePart[];
+  readonly #buckets: readonly S3Bucket[];
+  /** The bucket that a key lies in, or what a prefix has below it. */
+  readonly #at: (key: string) => S3Bucket;
   readonly #promises: () => Promise<StorePromises>;
 
   /**
    * `budget` bounds what all bodies in flight hold; at least one part. `promises` is what the store keeps of Amazon's,
    * or finds it out: it is called at each conditional write. `onCall` is told of every request. `permitMs`
-   * is the lifetime of a permit to delete, in whole seconds, where it is not the usual.
+   * is the lifetime of a permit to delete, in whole seconds, where it is not the usual. `isTemporary` says which keys, and
+   * prefixes of keys, lie in `temporaryBucket`, where the settings name one.
    */
   constructor(
     settings: S3Settings,
@@ -64,22 +69,32 @@ export class S3Driver implements StorageDriver {
     promises: StorePromises | (() => Promise<StorePromises>) = AMAZON_S3,
     onCall?: (call: S3Call) => void,
     permitMs?: number,
+    isTemporary: (key: string) => boolean = () => false,
   ) {
-    this.#bucket = new S3Bucket(settings, onCall);
+    const bucket = new S3Bucket(settings, onCall);
+    if (settings.temporaryBucket === undefined) {
+      this.#buckets = [bucket];
+      this.#at = () => bucket;
+    } else {
+      const temporary = bucket.beside(settings.temporaryBucket);
+      this.#buckets = [bucket, temporary];
+      this.#at = (key) => (isTemporary(key) || key.startsWith(PROBES) ? temporary : bucket);
+      this.parts = this.#buckets.map(partOf);
+    }
     this.#promises = typeof promises === "function" ? promises : async () => promises;
-    this.drafts = new S3Drafts(this.#bucket, budget);
-    this.fenced = new SignedDeletes(this.#bucket, permitMs);
+    this.drafts = new S3Drafts(settings, this.#at, budget);
+    this.fenced = new SignedDeletes(this.#at, permitMs);
     this.presigner = {
       presign: async (key, method) => {
         checkKey(key);
-        return await this.#bucket.presign(key, method);
+        return await this.#at(key).presign(key, method);
       },
     };
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
     checkKey(key);
-    return await this.#bucket.head(key);
+    return await this.#at(key).head(key);
   }
 
   async read(key: string, limit: number): Promise<Uint8Array | undefined> {
@@ -89,7 +104,7 @@ export class S3Driver implements StorageDriver {
   async look(key: string, limit: number): Promise<Look> {
     checkKey(key);
     return await unbroken(async () => {
-      const { asOf, object } = await this.#bucket.look(key);
+      const { asOf, object } = await this.#at(key).look(key);
       if (object?.Body === undefined) return { asOf };
       if ((object.ContentLength ?? 0) > limit) {
         (object.Body as Readable).destroy();
@@ -107,11 +122,11 @@ export class S3Driver implements StorageDriver {
   async #get(key: string, range: ByteRange | undefined): Promise<StoredObject | undefined> {
     let object;
     try {
-      object = await this.#bucket.get(key, range);
+      object = await this.#at(key).get(key, range);
     } catch (error) {
       // The range starts beyond the end, so there is an object.
       if (codeOf((error as Error).cause) !== "InvalidRange") throw error;
-      const info = await this.#bucket.head(key);
+      const info = await this.#at(key).head(key);
       return info === undefined ? undefined : { ...info, body: new Uint8Array() };
     }
     if (object?.Body === undefined) return undefined;
@@ -131,7 +146,7 @@ export class S3Driver implements StorageDriver {
     let lostAnswers = false;
     for (let tries = 1; ; tries++) {
       try {
-        const { etag, asOf } = await this.#bucket.put(key, bytes, worded(condition, promises));
+        const { etag, asOf } = await this.#at(key).put(key, bytes, worded(condition, promises));
         return { etag, asOf };
       } catch (error) {
         const code = codeOf(error);
@@ -154,55 +169,22 @@ export class S3Driver implements StorageDriver {
 
   async delete(key: string): Promise<void> {
     checkKey(key);
-    await this.#bucket.delete(key);
+    await this.#at(key).delete(key);
   }
 
   async deleteMany(keys: readonly string[]): Promise<void> {
     keys.forEach(checkKey);
-    const [only] = keys;
-    if (keys.length === 1 && only !== undefined) {
-      await this.#bucket.delete(only);
-      return;
-    }
     const failures: unknown[] = [];
-    for (let at = 0; at < keys.length; at += PAGE) {
-      const left = await this.#bucket.deleteMany(keys.slice(at, at + PAGE)).catch((error: unknown) => {
-        failures.push(error);
-        return [];
-      });
-      // One by one: the SDK repeats a whole request that fails, but not what failed in it.
-      for (const { key } of left) await this.#bucket.delete(key).catch((error: unknown) => failures.push(error));
+    for (const bucket of this.#buckets) {
+      const own = keys.filter((key) => this.#at(key) === bucket);
+      if (own.length > 0) await deleteMany(bucket, own).catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
   }
 
-  async list(prefix: string, { delimiter, startAfter, limit = PAGE }: ListOptions = {}): Promise<ListPage> {
+  async list(prefix: string, options?: ListOptions): Promise<ListPage> {
     checkPrefix(prefix);
-    // A prefix that was the last of a page stands for all keys below it. The listed prefix itself was not.
-    const rolledUp = delimiter !== undefined && startAfter !== undefined && startAfter.length > prefix.length;
-    const after = rolledUp && startAfter.endsWith("/") ? `${startAfter}${AFTER_ALL}` : startAfter;
-    const page = await this.#bucket.list(prefix, {
-      limit: Math.min(limit, PAGE),
-      ...(delimiter === undefined ? {} : { delimiter }),
-      ...(after === undefined ? {} : { startAfter: after }),
-    });
-    const { root } = this.#bucket.settings;
-    const objects = (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified, ETag = "" }) => ({
-      key: Key.slice(root.length),
-      size: Size,
-      lastModified: toTheSecond(LastModified ?? new Date(0)),
-      etag: ETag,
-    }));
-    const prefixes = (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => Prefix.slice(root.length));
-    const [key = "", common = ""] = [objects.at(-1)?.key, prefixes.at(-1)];
-    const next = key > common ? key : common;
-    // Consoles make "folders": empty objects whose keys end in a slash, which are no objects of ours.
-    return {
-      objects: objects.filter((object) => !object.key.endsWith("/")),
-      prefixes,
-      asOf: answeredAt(page),
-      ...(page.IsTruncated === true && next !== "" ? { next } : {}),
-    };
+    return await list(this.#at(prefix), prefix, options);
   }
 
   /** Removes multipart uploads that were begun before, and that nobody will complete; and what the store was asked with. */
@@ -210,24 +192,26 @@ export class S3Driver implements StorageDriver {
     checkPrefix(prefix);
     const before = new Date(Date.now() - ageMs);
     const failures: unknown[] = [];
-    for (const below of [prefix, PROBES]) {
-      for await (const upload of this.#bucket.uploadsBefore(before, below)) {
-        await this.#bucket.abortUpload(upload).catch((error: unknown) => failures.push(error));
+    for (const bucket of this.#buckets) {
+      for (const below of [prefix, PROBES]) {
+        for await (const upload of bucket.uploadsBefore(before, below)) {
+          await bucket.abortUpload(upload).catch((error: unknown) => failures.push(error));
+        }
       }
+      const { objects } = await list(bucket, PROBES);
+      for (const { key, lastModified } of objects) if (lastModified < before) await bucket.delete(key);
     }
-    const { objects } = await this.list(PROBES);
-    for (const { key, lastModified } of objects) if (lastModified < before) await this.#bucket.delete(key);
     if (failures.length > 0) throw failures[0];
   }
 
   /** Frees the connections. */
   close(): void {
-    this.#bucket.close();
+    for (const bucket of this.#buckets) bucket.close();
   }
 
   /** For a store that does not decide: between this look and the write another writer may come. */
   async #checkFirst(key: string, condition: PutCondition): Promise<void> {
-    const current = await this.#bucket.head(key);
+    const current = await this.#at(key).head(key);
     const holds = "ifMatch" in condition ? current?.etag === condition.ifMatch : current === undefined;
     if (!holds) throw new PreconditionFailedError(key);
   }
@@ -235,12 +219,79 @@ export class S3Driver implements StorageDriver {
   /** What `put` gives, of an object that holds just these bytes. */
   async #holds(key: string, bytes: Uint8Array): Promise<Written | undefined> {
     return await unbroken(async () => {
-      const { asOf, object } = await this.#bucket.look(key);
+      const { asOf, object } = await this.#at(key).look(key);
       if (object?.Body === undefined) return undefined;
       const stored = await gather(key, object.Body as Readable);
       return Buffer.compare(stored, bytes) === 0 ? { etag: object.ETag ?? "", asOf } : undefined;
     });
   }
+}
+
+function partOf(bucket: S3Bucket): StoragePart {
+  return {
+    list: async (prefix, options) => {
+      checkPrefix(prefix);
+      return await list(bucket, prefix, options);
+    },
+    delete: async (key) => {
+      checkKey(key);
+      await bucket.delete(key);
+    },
+    deleteMany: async (keys) => {
+      keys.forEach(checkKey);
+      await deleteMany(bucket, keys);
+    },
+  };
+}
+
+async function deleteMany(bucket: S3Bucket, keys: readonly string[]): Promise<void> {
+  const [only] = keys;
+  if (keys.length === 1 && only !== undefined) {
+    await bucket.delete(only);
+    return;
+  }
+  const failures: unknown[] = [];
+  for (let at = 0; at < keys.length; at += PAGE) {
+    const left = await bucket.deleteMany(keys.slice(at, at + PAGE)).catch((error: unknown) => {
+      failures.push(error);
+      return [];
+    });
+    // One by one: the SDK repeats a whole request that fails, but not what failed in it.
+    for (const { key } of left) await bucket.delete(key).catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+async function list(
+  bucket: S3Bucket,
+  prefix: string,
+  { delimiter, startAfter, limit = PAGE }: ListOptions = {},
+): Promise<ListPage> {
+  // A prefix that was the last of a page stands for all keys below it. The listed prefix itself was not.
+  const rolledUp = delimiter !== undefined && startAfter !== undefined && startAfter.length > prefix.length;
+  const after = rolledUp && startAfter.endsWith("/") ? `${startAfter}${AFTER_ALL}` : startAfter;
+  const page = await bucket.list(prefix, {
+    limit: Math.min(limit, PAGE),
+    ...(delimiter === undefined ? {} : { delimiter }),
+    ...(after === undefined ? {} : { startAfter: after }),
+  });
+  const { root } = bucket.settings;
+  const objects = (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified, ETag = "" }) => ({
+    key: Key.slice(root.length),
+    size: Size,
+    lastModified: toTheSecond(LastModified ?? new Date(0)),
+    etag: ETag,
+  }));
+  const prefixes = (page.CommonPrefixes ?? []).map(({ Prefix = "" }) => Prefix.slice(root.length));
+  const [key = "", common = ""] = [objects.at(-1)?.key, prefixes.at(-1)];
+  const next = key > common ? key : common;
+  // Consoles make "folders": empty objects whose keys end in a slash, which are no objects of ours.
+  return {
+    objects: objects.filter((object) => !object.key.endsWith("/")),
+    prefixes,
+    asOf: answeredAt(page),
+    ...(page.IsTruncated === true && next !== "" ? { next } : {}),
+  };
 }
 
 /** An answer that broke off in its body. */

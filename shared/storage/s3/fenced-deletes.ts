@@ -11,26 +11,27 @@ const KEYS = 1000;
 /** Deletes as signed requests that expire: nobody needs to be asked for a permit, and nobody can take it back. */
 export class SignedDeletes implements FencedDeletes {
   readonly lifetimeMs: number;
-  readonly #bucket: S3Bucket;
+  readonly #at: (key: string) => S3Bucket;
 
-  /** The lifetime is in whole seconds. */
-  constructor(bucket: S3Bucket, lifetimeMs = PERMIT_LIFETIME_MS) {
-    this.#bucket = bucket;
+  /** `at` says in which bucket a key lies. The lifetime is in whole seconds. */
+  constructor(at: (key: string) => S3Bucket, lifetimeMs = PERMIT_LIFETIME_MS) {
+    this.#at = at;
     this.lifetimeMs = lifetimeMs;
   }
 
   /** Asks for the deletion of an object with a permit that is just over, and with one that is not: four requests. */
   async isKept(): Promise<boolean> {
     const key = `${PROBES}${randomUUID()}`;
-    const { asOf } = await this.#bucket.put(key, Buffer.from("Does this store refuse what comes too late?\n"));
+    const bucket = this.#at(key);
+    const { asOf } = await bucket.put(key, Buffer.from("Does this store refuse what comes too late?\n"));
     try {
       const over = { id: "probe/over", since: new Date(asOf.getTime() - this.lifetimeMs - 1000) };
       const refused = (await this.delete([{ key, permit: over }])).length === 1;
-      if (!refused || (await this.#bucket.head(key)) === undefined) return false;
+      if (!refused || (await bucket.head(key)) === undefined) return false;
       await this.delete([{ key, permit: { id: "probe/good", since: asOf } }]);
-      return (await this.#bucket.head(key)) === undefined;
+      return (await bucket.head(key)) === undefined;
     } finally {
-      await this.#bucket.delete(key).catch(() => undefined); // else it is removed with what processes leave behind
+      await bucket.delete(key).catch(() => undefined); // else it is removed with what processes leave behind
     }
   }
 
@@ -43,12 +44,11 @@ export class SignedDeletes implements FencedDeletes {
     const byAge = [...items].sort((a, b) => a.permit.since.getTime() - b.permit.since.getTime());
     const refused: string[] = [];
     const failures: unknown[] = [];
-    for (let at = 0; at < byAge.length; at += KEYS) {
-      const batch = byAge.slice(at, at + KEYS);
+    for (const { bucket, batch } of this.#batches(byAge)) {
       const keys = batch.map(({ key }) => key);
       const since = batch[0]?.permit.since ?? new Date(0);
       try {
-        const left = await this.#bucket.deleteManySigned(keys, since, this.lifetimeMs / 1000);
+        const left = await bucket.deleteManySigned(keys, since, this.lifetimeMs / 1000);
         for (const { key, reason } of left) failures.push(new Error(`S3 DeleteObjects ${key}: ${reason}`));
       } catch (error) {
         if (error instanceof ExpiredError) refused.push(...keys);
@@ -57,6 +57,14 @@ export class SignedDeletes implements FencedDeletes {
     }
     if (failures.length > 0) throw failures[0];
     return refused;
+  }
+
+  /** What one request can delete each, in this order within a bucket. */
+  *#batches(items: readonly FencedDelete[]): Generator<{ bucket: S3Bucket; batch: readonly FencedDelete[] }> {
+    for (const bucket of new Set(items.map(({ key }) => this.#at(key)))) {
+      const own = items.filter(({ key }) => this.#at(key) === bucket);
+      for (let at = 0; at < own.length; at += KEYS) yield { bucket, batch: own.slice(at, at + KEYS) };
+    }
   }
 
   async revoke(): Promise<void> {

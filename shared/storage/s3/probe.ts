@@ -35,10 +35,11 @@ class LostAnswerError extends Error {
 
 /**
  * Asks. Credentials that may not write have nothing to lose: for them Amazon's promises are assumed. Throws what
- * S3Bucket throws where the store cannot be reached, or has no such bucket.
+ * S3Bucket throws where the store cannot be reached, or has no such bucket. Where there are two, it is asked in the one for
+ * what does not stay.
  */
 export async function probePromises(settings: S3Settings): Promise<StoreProbe> {
-  const bucket = new S3Bucket(settings);
+  const bucket = new S3Bucket({ ...settings, bucket: settings.temporaryBucket ?? settings.bucket });
   try {
     for (let tries = 1; ; tries++) {
       try {

@@ -3,6 +3,8 @@ import type { Patience } from "./retries.ts";
 /** Which bucket, how it is reached, and how objects are written to it. */
 export interface S3Settings {
   readonly bucket: string;
+  /** Another bucket of the same store and region, for what does not stay. Absent: the same bucket. */
+  readonly temporaryBucket?: string;
   readonly region: string;
   /** Address of an S3-compatible store, with its scheme. Absent: Amazon S3 in the region. */
   readonly endpoint?: string;
@@ -17,7 +19,7 @@ export interface S3Settings {
   readonly root: string;
   /** Server-side encryption of everything that is written; with `keyId` by that KMS key. */
   readonly encryption?: { readonly keyId?: string };
-  readonly storageClass?: string;
+  readonly storageClass?: string | undefined;
   /** A canned ACL for everything that is written. Absent: the bucket's own rules. */
   readonly acl?: string;
   /** Size of an upload's parts in bytes: at least 5 MiB. A larger one is taken where 10,000 parts would not do. */

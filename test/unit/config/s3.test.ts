@@ -23,6 +23,8 @@ const keys = { accesskey: "AK", secretkey: "hush" };
 honours([
   ["storage", s3({}), (c) => c.storage.driver.kind, "s3"],
   ["storage", { s3aws: least }, picks("bucket"), "images"],
+  ["storage", s3({}), picks("temporaryBucket"), undefined],
+  ["storage", s3({ uploadsbucket: "images-uploads" }), picks("temporaryBucket"), "images-uploads"],
   ["storage", s3({}), picks("region"), "eu-central-1"],
   ["storage", { s3: { bucket: "images", regionendpoint: "http://127.0.0.1:9000" } }, picks("region"), "us-east-1"],
   ["storage", s3({ regionendpoint: "https://s3.example.com/" }), picks("endpoint"), "https://s3.example.com"],
@@ -82,6 +84,12 @@ ignores([
 warns([["storage", s3({ skipverify: true }), "storage.s3.skipverify: the certificate of the store is not looked at"]]);
 
 refuses([
+  [
+    file({ storage: s3({ uploadsbucket: "images" }) }),
+    {},
+    "storage.s3.uploadsbucket: is the bucket itself; name another, or leave it out",
+  ],
+  [file({ storage: s3({ uploadsbucket: "a/b" }) }), {}, "storage.s3.uploadsbucket: expected the name of a bucket"],
   [file({ storage: "s3" }), {}, "storage.s3.bucket: is not set"],
   [file({ storage: "s3" }), {}, "storage.s3.region: is not set"],
   [file({ storage: { s3aws: { bucket: "images" } } }), {}, "storage.s3aws.region: is not set"],
