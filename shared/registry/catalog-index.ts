@@ -67,7 +67,12 @@ export class CatalogIndex {
     const mark = await this.#driver.head(layout.catalogComplete);
     if (mark !== undefined && this.#now().getTime() - mark.lastModified.getTime() < ageMs) return undefined;
 
-    const existing = new Set(await everyRepository(this.#driver, limits.catalogRefresh));
+    return await this.reconcile(await everyRepository(this.#driver, limits.catalogRefresh));
+  }
+
+  /** The same, for who has just listed the names of all repositories. */
+  async reconcile(names: Iterable<RepositoryName>): Promise<CatalogRefresh> {
+    const existing = new Set(names);
     const entered = new Set<RepositoryName>();
     for await (const { key } of listKeys(this.#driver, layout.catalogEntries)) {
       const name = catalogEntryName(key);

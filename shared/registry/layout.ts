@@ -16,6 +16,7 @@
  *       _catalog/complete                                                        ours: when all of them were listed there
  *       _gc/marks/blobs/<algorithm>/<hex[0:2]>/<hex>                             ours: what a collection thinks of a blob
  *       _gc/marks/revisions/<name>!/<algorithm>/<hex>                            ours: the same of a repository's manifest
+ *       _gc/{lease,runs/,references/,trash/}                                     ours: the collector's; see shared/gc
  *
  * A link holds a digest and nothing else. What is ours lies only where distribution never looks, or where it would delete
  * the whole folder with the session; see docs/storage-layout.md.
@@ -52,6 +53,7 @@ export const layout = {
   /** All that a registry keeps lies below it. */
   root: ROOT,
   repositories: `${ROOT}repositories/`,
+  blobs: `${ROOT}blobs/`,
 
   blob: (digest: Digest) => `${ROOT}blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}/data`,
 
@@ -89,6 +91,13 @@ export const layout = {
   referrers: (name: RepositoryName, subject: Digest) => `${ROOT}repositories/${name}/_referrers/${pathOf(subject)}/`,
   referrerLink: (name: RepositoryName, subject: Digest, referrer: Digest) =>
     `${ROOT}repositories/${name}/_referrers/${pathOf(subject)}/${pathOf(referrer)}/link`,
+
+  /** The collector's own: who is at work, what each run did, what it knows of manifests, what it set aside. */
+  gcLease: `${ROOT}_gc/lease`,
+  gcRuns: `${ROOT}_gc/runs/`,
+  gcRun: (run: string) => `${ROOT}_gc/runs/${run}/`,
+  gcReferences: `${ROOT}_gc/references/`,
+  gcTrash: `${ROOT}_gc/trash/`,
 } as const;
 
 /** The name of the repository that a key below `layout.catalogEntries` is the entry of. */

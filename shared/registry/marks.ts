@@ -24,6 +24,10 @@ const markBody = z.object({ state: z.enum(STATES), nonce: z.string(), permit: z.
 /** Far more than a mark has. */
 const MARK_BYTES = 4096;
 
+const SIZES = Object.fromEntries(
+  STATES.map((state) => [state, JSON.stringify({ state, nonce: randomUUID() }).length]),
+) as Record<MarkState, number>;
+
 /** A mark as it was read. */
 export interface Mark {
   readonly state: MarkState;
@@ -66,6 +70,14 @@ export class Marks {
   constructor(driver: StorageDriver, times: GcTimes) {
     this.#driver = driver;
     this.#times = times;
+  }
+
+  /**
+   * The state of a mark as a listing tells it, by its size: nonces are of one length, and names of states are not. Undefined
+   * where the mark has to be read: it is `deleting`, and names its permit, or it cannot be understood.
+   */
+  static stateOfSize(bytes: number): Exclude<MarkState, "deleting"> | undefined {
+    return (["condemned", "swept", "cleared"] as const).find((state) => bytes === SIZES[state]);
   }
 
   /** A mark that cannot be understood is one that is being deleted: nothing is promised, and it may be taken over in time. */

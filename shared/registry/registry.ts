@@ -78,6 +78,11 @@ export class Registry {
     return await this.#catalog?.refresh(options);
   }
 
+  /** The same for who has just listed all repositories: no request for each of them. */
+  async reconcileCatalog(names: Iterable<RepositoryName>): Promise<CatalogRefresh | undefined> {
+    return await this.#catalog?.reconcile(names);
+  }
+
   /** Removes upload sessions in which nothing was written for `ageMs`. */
   async purgeUploads(options: { ageMs: number; dryRun: boolean }): Promise<PurgeReport> {
     return await purgeUploads(this.#parts.driver, this.#parts.now, options);

@@ -25,21 +25,33 @@ export async function purgeUploads(
   for (const part of driver.parts ?? [driver]) {
     for await (const repository of repositoriesWithUploads(part, "")) {
       for (const id of await listChildren(part, layout.uploads(repository))) {
-        const prefix = `${layout.uploads(repository)}${id}/`;
-        const objects: ListedObject[] = [];
-        for await (const object of listKeys(part, prefix)) objects.push(object);
-        const newest = Math.max(...objects.map(({ lastModified }) => lastModified.getTime()));
-        if (objects.length === 0 || now().getTime() - newest < ageMs) continue;
+        const before = new Date(now().getTime() - ageMs);
+        const found = await purgeSession(part, `${layout.uploads(repository)}${id}/`, before, dryRun);
+        if (found === undefined) continue;
         sessions.push(`${repository}/${id}`);
-        bytes += objects.reduce((sum, { size }) => sum + size, 0);
-        if (dryRun) continue;
-        // The start goes first: without it there is no session.
-        await part.delete(`${prefix}startedat`);
-        await part.deleteMany(objects.map(({ key }) => key));
+        bytes += found;
       }
     }
   }
   return { sessions, bytes };
+}
+
+/** Removes a session below a prefix if nothing was written to it after `before`; gives its bytes, or undefined. */
+export async function purgeSession(
+  part: StoragePart,
+  prefix: string,
+  before: Date,
+  dryRun = false,
+): Promise<number | undefined> {
+  const objects: ListedObject[] = [];
+  for await (const object of listKeys(part, prefix)) objects.push(object);
+  if (objects.length === 0 || objects.some(({ lastModified }) => lastModified > before)) return undefined;
+  if (!dryRun) {
+    // The start goes first: without it there is no session.
+    await part.delete(`${prefix}startedat`);
+    await part.deleteMany(objects.map(({ key }) => key));
+  }
+  return objects.reduce((sum, { size }) => sum + size, 0);
 }
 
 async function* repositoriesWithUploads(part: StoragePart, parent: string): AsyncGenerator<string> {

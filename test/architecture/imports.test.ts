@@ -60,6 +60,13 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     local: ["shared/oci/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
     packages: ["zod"],
   },
+  "shared/gc": {
+    local: [
+      ...["shared/oci/", "shared/registry/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
+      "shared/storage/observed.ts",
+    ],
+    packages: ["zod"],
+  },
   "shared/auth": { local: ["shared/reloading/reloading.ts"], packages: ["bcryptjs"] },
   "shared/reloading": { local: [], packages: ["@aws-sdk/client-s3"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },

@@ -1,0 +1,248 @@
+/**
+ * Nightly garbage collection beside pushes: docs/garbage-collection.md is the protocol. A run is done in steps of a bounded
+ * time, by one process or by several after each other; between two steps it lies in the store:
+ *
+ *     _gc/lease                     who is at work, and on which run
+ *     _gc/runs/<run>/state          where the run is
+ *     _gc/runs/<run>/<writer>/…     what it has listed, in parts of 8 MiB
+ *     _gc/runs/<run>/journal/…      what it deletes, written before
+ *     _gc/runs/<run>/summary        what came of it
+ *
+ * A process may end at any moment: the next step goes on from what was kept last, or begins a new run, and the marks say
+ * what is to be done with what was left half done.
+ */
+import { randomUUID } from "node:crypto";
+import * as z from "zod";
+import { layout } from "../registry/layout.ts";
+import { listChildren, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+import { Deadline } from "./deadline.ts";
+import { Lease } from "./lease.ts";
+import { beginOf, Run, type Phase, type RunOptions, type RunState } from "./run.ts";
+import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
+import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
+import { deleteBelow } from "./trash.ts";
+
+/** How long a step works on before it looks whether its lease has to be renewed. */
+const SLICE_MS = 60_000;
+const LEASE_MS = 300_000;
+/** Of a step's time, what is left for keeping the run. */
+const MARGIN_SHARE = 0.2;
+const MARGIN_MS = 60_000;
+/** A run that was left off for longer is not taken up again. */
+const STALE_MS = 3 * 24 * 60 * 60 * 1000;
+const STATE_BYTES = 64 * 1024 * 1024;
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** How collections are made. */
+export interface CollectorOptions extends RunOptions {
+  /** For how long is kept what runs did. Not shorter than what can be brought back. */
+  readonly keepRunsMs?: number;
+  /** Milliseconds of a clock that only goes on: this process's own, for what a step may take. */
+  readonly elapsed?: () => number;
+}
+
+/** What came of a step. */
+export type StepOutcome =
+  /** The run is not at its end: another step, by whomever, goes on. */
+  | { readonly state: "more"; readonly run: string; readonly phase: Phase }
+  | { readonly state: "done"; readonly summary: Summary }
+  /** Somebody else collects now. */
+  | { readonly state: "busy"; readonly until: Date };
+
+/** Collects garbage in one storage. */
+export class Collector {
+  readonly #store: StorageDriver;
+  readonly #options: CollectorOptions;
+  readonly #elapsed: () => number;
+
+  constructor(driver: StorageDriver, options: CollectorOptions) {
+    this.#store = driver;
+    this.#options = options;
+    this.#elapsed = options.elapsed ?? (() => performance.now());
+  }
+
+  /**
+   * Goes on with the run that is under way, or begins one. Ends well before `ms` have passed, unless a single request takes
+   * that long. What goes wrong in a run ends it with a summary that has the reason; only what goes wrong around it is thrown.
+   */
+  async step({ ms }: { ms: number }): Promise<StepOutcome> {
+    const started = this.#elapsed();
+    const counts = noCounts();
+    const driver = counted(this.#store, counts);
+    const lease = new Lease(driver);
+    if (!this.#options.dryRun) {
+      const busy = await lease.take(LEASE_MS);
+      if (busy !== undefined) return { state: "busy", until: busy.busyUntil };
+    }
+    const step = new Step(driver, this.#options, lease, counts, started, this.#elapsed);
+    return await step.work(ms);
+  }
+
+  /** Steps until the run is at its end. */
+  async run(): Promise<Summary> {
+    for (;;) {
+      const outcome = await this.step({ ms: Infinity });
+      if (outcome.state === "done") return outcome.summary;
+      if (outcome.state === "busy")
+        throw new Error(`another collection is under way until ${outcome.until.toISOString()}`);
+    }
+  }
+}
+
+const keptState = z.object({
+  state: z.custom<RunState>((value) => typeof value === "object" && value !== null),
+  snapshot: z.object({ keys: z.array(z.string()), size: z.number(), sha256: z.string() }),
+  options: z.string(),
+});
+
+/** What one call of `step` does. */
+class Step {
+  readonly #driver: StorageDriver;
+  readonly #options: CollectorOptions;
+  readonly #lease: Lease;
+  readonly #counts: Counts;
+  readonly #started: number;
+  readonly #elapsed: () => number;
+  #etag: string | undefined;
+  /** Where the run's lists lie, once they do not change any more. */
+  #kept: SnapshotParts | undefined;
+
+  constructor(
+    driver: StorageDriver,
+    options: CollectorOptions,
+    lease: Lease,
+    counts: Counts,
+    started: number,
+    elapsed: () => number,
+  ) {
+    this.#driver = driver;
+    this.#options = options;
+    this.#lease = lease;
+    this.#counts = counts;
+    this.#started = started;
+    this.#elapsed = elapsed;
+  }
+
+  async work(ms: number): Promise<StepOutcome> {
+    const margin = Math.min(MARGIN_MS, ms * MARGIN_SHARE);
+    const deadline = new Deadline(ms - margin - (this.#elapsed() - this.#started), this.#elapsed);
+    let run: Run | undefined;
+    try {
+      run = await this.#findRun();
+      // However short the time is, each step does something.
+      while (!(await run.advance(deadline.atMost(SLICE_MS)))) {
+        if (deadline.isOver) return await this.#leave(run);
+        if (!(await this.#keepLease())) return { state: "busy", until: this.#lease.until };
+      }
+    } catch (error) {
+      if (run === undefined) throw error;
+      return await this.#end(run, error instanceof Error ? error : new Error(String(error)));
+    }
+    return await this.#end(run);
+  }
+
+  async #findRun(): Promise<Run> {
+    const { dryRun } = this.#options;
+    const { run: id, cuts } = this.#lease.content;
+    const resumed = id === undefined || dryRun ? undefined : await this.#resume(id);
+    if (resumed !== undefined) return resumed;
+    if (!dryRun && !(await this.#driver.fenced.isKept())) {
+      throw new Error(
+        "this store carries out deletes that come too late: nothing can be collected safely beside pushes",
+      );
+    }
+    if (!dryRun) await this.#driver.fenced.revokeExpired();
+    return await Run.begin(this.#driver, this.#options, this.#counts, cuts);
+  }
+
+  /** Undefined where the run is not there any more, is too old, or was made with other options. */
+  async #resume(id: string): Promise<Run | undefined> {
+    const { asOf, object } = await this.#driver.look(stateOf(id), STATE_BYTES);
+    if (object === undefined) return undefined;
+    const kept = keptState.safeParse(JSON.parse(Buffer.from(object.bytes).toString()));
+    if (!kept.success || kept.data.options !== this.#optionsKey()) return undefined;
+    const { state, snapshot: parts } = kept.data;
+    if (asOf.getTime() - new Date(state.begun).getTime() > STALE_MS) return undefined;
+    const snapshot = await readSnapshot(this.#driver, parts);
+    if (snapshot === undefined) return undefined;
+    this.#etag = object.etag;
+    if (state.phase !== "marking") this.#kept = parts;
+    // The counts go on in the object that the driver counts in.
+    const { requests } = state.counts;
+    for (const kind of ["list", "get", "put", "delete"] as const) requests[kind] += this.#counts.requests[kind];
+    Object.assign(this.#counts, state.counts);
+    return Run.resume(this.#driver, this.#options, { ...state, counts: this.#counts }, snapshot);
+  }
+
+  async #keepLease(): Promise<boolean> {
+    if (this.#options.dryRun) return true;
+    return await this.#lease.keep(LEASE_MS, this.#elapsed() - this.#started);
+  }
+
+  /** Keeps the run for another step. */
+  async #leave(run: Run): Promise<StepOutcome> {
+    const { id, phase } = run.state;
+    this.#counts.seconds += (this.#elapsed() - this.#started) / 1000;
+    // Names of its own: another writer's parts are not among them.
+    const prefix = `${layout.gcRun(id)}${randomUUID().slice(0, 8)}/`;
+    const snapshot = this.#kept ?? (await writeSnapshot(this.#driver, prefix, run.snapshot()));
+    const body = Buffer.from(JSON.stringify({ state: run.state, snapshot, options: this.#optionsKey() }));
+    try {
+      const condition = this.#etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: this.#etag };
+      await this.#driver.put(stateOf(id), body, condition);
+    } catch (error) {
+      if (!(error instanceof PreconditionFailedError)) throw error;
+      return { state: "busy", until: this.#lease.until };
+    }
+    await this.#lease.release({ ...this.#lease.content, run: id });
+    return { state: "more", run: id, phase };
+  }
+
+  async #end(run: Run, failure?: Error): Promise<StepOutcome> {
+    const { dryRun, setAside } = this.#options;
+    const { id, begun } = run.state;
+    this.#counts.seconds += (this.#elapsed() - this.#started) / 1000;
+    const summary: Summary = {
+      run: id,
+      begun,
+      outcome: failure === undefined ? "done" : "failed",
+      ...(failure === undefined ? {} : { reason: failure.message }),
+      dryRun,
+      undoable: this.#driver.fenced.trash !== undefined || setAside,
+      ...structuredClone(this.#counts),
+      dollars: dollarsOf(this.#counts.requests),
+    };
+    if (dryRun) return { state: "done", summary };
+    await writeSummary(this.#driver, summary);
+    await this.#forget(id, new Date(begun));
+    const cuts = failure === undefined ? run.cuts : this.#lease.content.cuts;
+    await this.#lease.release({ cuts });
+    return { state: "done", summary };
+  }
+
+  /** Removes what this run kept for its next step, and what is left of runs of long ago. */
+  async #forget(id: string, begun: Date): Promise<void> {
+    for (const name of await listChildren(this.#driver, layout.gcRun(id))) {
+      if (name !== "journal") await deleteBelow(this.#driver, `${layout.gcRun(id)}${name}/`);
+    }
+    await this.#driver.delete(stateOf(id));
+    const { trashMs, keepRunsMs = Math.max(30 * DAY_MS, trashMs) } = this.#options;
+    for (const run of await listChildren(this.#driver, layout.gcRuns)) {
+      const old = beginOf(run);
+      if (old !== undefined && begun.getTime() - old.getTime() > keepRunsMs) {
+        await deleteBelow(this.#driver, layout.gcRun(run));
+      }
+    }
+  }
+
+  /** A run goes on as it was begun. */
+  #optionsKey(): string {
+    const { times, retention, force, setAside, uploadAgeMs } = this.#options;
+    return JSON.stringify({ times, retention: retention.name, force, setAside, uploadAgeMs });
+  }
+}
+
+function stateOf(run: string): string {
+  return `${layout.gcRun(run)}state`;
+}

@@ -1,0 +1,53 @@
+/**
+ * What a run deleted, written before it does, so that it can be undone.
+ *
+ *     _gc/runs/<run>/journal/<batch>      JournalBatch, as JSON
+ *     _gc/runs/<run>/summary              Summary, as JSON
+ */
+import type { Digest } from "../oci/digest.ts";
+import { layout } from "../registry/layout.ts";
+import { listKeys, type StorageDriver } from "../storage/driver.ts";
+
+/** The largest journal object: a batch has some thousand keys. */
+const JOURNAL_BYTES = 64 * 1024 * 1024;
+
+/** One thing that was deleted: a blob with its links, or a manifest of a repository with its referrer entries. */
+export interface JournalEntry {
+  readonly digest: Digest;
+  /** The repository, for a manifest. */
+  readonly repository?: string;
+  /** Keys that hold nothing but the digest, in the order in which they went. */
+  readonly links: readonly string[];
+  /** The key of the bytes, for a blob; it went last. */
+  readonly bytes?: string;
+  /** Of those bytes. */
+  readonly size?: number;
+}
+
+/** What was deleted with one permit. */
+export interface JournalBatch {
+  readonly permit: string;
+  readonly entries: readonly JournalEntry[];
+}
+
+/** Writes one batch. Durable when it answers. */
+export async function writeJournal(
+  driver: StorageDriver,
+  run: string,
+  batch: number,
+  content: JournalBatch,
+): Promise<void> {
+  await driver.put(`${journalOf(run)}${String(batch).padStart(6, "0")}`, Buffer.from(JSON.stringify(content)));
+}
+
+/** All batches of a run, in order. */
+export async function* readJournal(driver: StorageDriver, run: string): AsyncGenerator<JournalBatch> {
+  for await (const { key } of listKeys(driver, journalOf(run))) {
+    const bytes = await driver.read(key, JOURNAL_BYTES);
+    if (bytes !== undefined) yield JSON.parse(Buffer.from(bytes).toString()) as JournalBatch;
+  }
+}
+
+function journalOf(run: string): string {
+  return `${layout.gcRun(run)}journal/`;
+}

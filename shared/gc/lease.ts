@@ -1,0 +1,91 @@
+import { randomUUID } from "node:crypto";
+import * as z from "zod";
+import { layout } from "../registry/layout.ts";
+import { PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+
+const LEASE_BYTES = 1024 * 1024;
+
+const leaseBody = z.object({
+  holder: z.string(),
+  until: z.number(),
+  run: z.string().optional(),
+  cuts: z.array(z.string()).catch([]),
+});
+
+/** What a lease says besides who has it. */
+export interface LeaseContent {
+  /** The run that is not at its end. */
+  readonly run?: string | undefined;
+  /** Where the listing of repositories may be cut; see `Marking.cuts`. */
+  readonly cuts: readonly string[];
+}
+
+/**
+ * Who collects now. A matter of economy: two collectors at once do no harm, they only do the work twice. It is also where
+ * the next step finds its run.
+ */
+export class Lease {
+  readonly #driver: StorageDriver;
+  readonly #holder = randomUUID();
+  #etag: string | undefined;
+  #asOf = new Date(0);
+  #until = 0;
+  content: LeaseContent = { cuts: [] };
+
+  constructor(driver: StorageDriver) {
+    this.#driver = driver;
+  }
+
+  /** When it ends, by the store's clock. */
+  get until(): Date {
+    return new Date(this.#until);
+  }
+
+  /** Takes it for a while, or says until when another has it. */
+  async take(ms: number): Promise<{ readonly busyUntil: Date } | undefined> {
+    const { asOf, object } = await this.#driver.look(layout.gcLease, LEASE_BYTES);
+    this.#asOf = asOf;
+    this.#etag = object?.etag;
+    const body = leaseBody.safeParse(object === undefined ? undefined : parseJson(object.bytes));
+    if (body.success && body.data.until > asOf.getTime() && body.data.holder !== this.#holder) {
+      return { busyUntil: new Date(body.data.until) };
+    }
+    if (body.success) this.content = { run: body.data.run, cuts: body.data.cuts };
+    return (await this.#write(ms)) ? undefined : { busyUntil: new Date(asOf.getTime() + ms) };
+  }
+
+  /** Makes it last longer where it soon ends; false where another has it now. */
+  async keep(ms: number, elapsedMs: number): Promise<boolean> {
+    if (this.#until - this.#asOf.getTime() - elapsedMs > ms / 2) return true;
+    return await this.#write(ms + elapsedMs);
+  }
+
+  /** Gives it back, with what the next one is to know. */
+  async release(content: LeaseContent): Promise<void> {
+    this.content = content;
+    await this.#write(0);
+  }
+
+  /** `ms` counts from when it was taken. */
+  async #write(ms: number): Promise<boolean> {
+    this.#until = this.#asOf.getTime() + ms;
+    const body = { holder: this.#holder, until: this.#until, ...this.content };
+    try {
+      const condition = this.#etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: this.#etag };
+      const { etag } = await this.#driver.put(layout.gcLease, Buffer.from(JSON.stringify(body)), condition);
+      this.#etag = etag;
+      return true;
+    } catch (error) {
+      if (error instanceof PreconditionFailedError) return false;
+      throw error;
+    }
+  }
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    return undefined;
+  }
+}

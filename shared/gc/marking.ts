@@ -1,0 +1,438 @@
+import type { Digest } from "../oci/digest.ts";
+import { limits } from "../oci/limits.ts";
+import { referencesOf, type References } from "../oci/references.ts";
+import { repositoryNameFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
+import type { GcTimes } from "../registry/gc-times.ts";
+import { layout } from "../registry/layout.ts";
+import { readLink } from "../registry/link.ts";
+import { mapLimit } from "../storage/concurrency.ts";
+import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
+import { BlobTable } from "./blob-table.ts";
+import { Bits, Uints } from "./columns.ts";
+import type { Deadline } from "./deadline.ts";
+import { MarkingFault } from "./faults.ts";
+import { refuseForeignPush, refuseForeignSessions, youngRevisions, type YoungRevision } from "./foreign-writes.ts";
+import { blobCuts, listOnce, listRanges, rangesCutAt, type KeyRange } from "./key-ranges.ts";
+import type { ReferenceMemory } from "./reference-memory.ts";
+import { RepositoryTable, type OddLink } from "./repository-table.ts";
+import type { Arrays, Snapshot } from "./snapshot.ts";
+import { horizonSeconds } from "./times.ts";
+
+/** Manifests and links that are read side by side. */
+const READS = 24;
+/** Between two looks at the time. */
+const READ_BATCH = 480;
+
+/** What has to be known before the marking begins. */
+export interface MarkingOptions {
+  /** The store's time before anything was listed. */
+  readonly begun: Date;
+  readonly times: GcTimes;
+  /** Are tags needed to say what stays? */
+  readonly withTags: boolean;
+  /** Go on although another registry writes here? */
+  readonly force: boolean;
+  /** Names of repositories between which the listing may be cut: what `cuts` gave the last time. */
+  readonly cuts: readonly string[];
+}
+
+/** Where the marking is. */
+type MarkingStep = "blobs" | "repositories" | "links" | "manifests" | "tags" | "done";
+
+/** A link to a blob under another digest than its path says. */
+export interface AliasLink {
+  readonly key: string;
+  readonly repository: string;
+  readonly target: number;
+  readonly digest: Digest;
+}
+
+interface Meta {
+  step: MarkingStep;
+  ranges: KeyRange[];
+  few: RepositoryTable["few"][];
+  aliases: AliasLink[];
+  odd: number;
+  /** Revisions whose bytes came after the blobs were listed, and others that lie under another digest. */
+  extraRevisions: { repository: string; digest: Digest }[];
+  /** What each tag names, in the order of the tables; null where it is gone. */
+  tagNames: (Digest | null)[];
+  readManifests: number;
+  rememberedManifests: number;
+  /** Manifests that refer to a blob that is not stored, as sparse ones do. */
+  incomplete: number;
+}
+
+/**
+ * Step 2 of a run: what is stored, and what of it is live. Whatever goes wrong is thrown, and then nothing may be deleted;
+ * a MarkingFault says that it is the stored content. Between two calls of `advance` it can be kept as a snapshot.
+ */
+export class Marking {
+  blobs = new BlobTable();
+  repositories: RepositoryTable[] = [];
+  live = new Bits(0);
+  /** Rows of manifests that need another: an index its child, a subject its referrer. In pairs. */
+  readonly needing: Uints;
+  readonly needed: Uints;
+  readonly #driver: StorageDriver;
+  readonly #memory: ReferenceMemory;
+  readonly #options: MarkingOptions;
+  readonly #meta: Meta;
+  #blobRanges: BlobTable[] = [];
+  #known = new Bits(0);
+  /** Of each alias, what it leads to. */
+  #aliasTargets: Map<Digest, number> | undefined;
+  /** For manifests with a young revision: the repositories, as table and number. */
+  #young: ReadonlyMap<number, readonly YoungRevision[]> | undefined;
+
+  constructor(driver: StorageDriver, memory: ReferenceMemory, options: MarkingOptions, snapshot?: Snapshot) {
+    this.#driver = driver;
+    this.#memory = memory;
+    this.#options = options;
+    this.#meta = (snapshot?.meta as Meta | undefined) ?? {
+      step: "blobs",
+      ranges: [],
+      few: [],
+      aliases: [],
+      odd: 0,
+      extraRevisions: [],
+      tagNames: [],
+      readManifests: 0,
+      rememberedManifests: 0,
+      incomplete: 0,
+    };
+    const arrays = snapshot?.arrays ?? {};
+    this.needing = new Uints(arrays["needing"] as Uint32Array<ArrayBuffer> | undefined);
+    this.needed = new Uints(arrays["needed"] as Uint32Array<ArrayBuffer> | undefined);
+    if (snapshot === undefined) return;
+    const under = (prefix: string): Arrays =>
+      Object.fromEntries(
+        Object.entries(arrays)
+          .filter(([name]) => name.startsWith(`${prefix}/`))
+          .map(([name, array]) => [name.slice(prefix.length + 1), array]),
+      );
+    if (this.#meta.step === "blobs") {
+      this.#blobRanges = this.#meta.ranges.map((_, index) => BlobTable.from(under(`range-${index}`)));
+    } else {
+      this.blobs = BlobTable.from(under("blobs"));
+      this.live = new Bits(0, arrays["live"] as Uint8Array<ArrayBuffer>);
+      this.#known = new Bits(0, arrays["known"] as Uint8Array<ArrayBuffer>);
+    }
+    this.repositories = this.#meta.few.map((few, index) => new RepositoryTable(under(`repositories-${index}`), few));
+  }
+
+  /** All there is to know, for a later process. What was read of manifests has to be remembered before. */
+  snapshot(): Snapshot {
+    this.#meta.few = this.repositories.map(({ few }) => few);
+    const arrays: Record<string, Arrays[string]> = { needing: this.needing.view(), needed: this.needed.view() };
+    const put = (prefix: string, of: Arrays): void => {
+      for (const [name, array] of Object.entries(of)) arrays[`${prefix}/${name}`] = array;
+    };
+    if (this.#meta.step === "blobs") this.#blobRanges.forEach((table, index) => put(`range-${index}`, table.arrays));
+    else {
+      put("blobs", this.blobs.arrays);
+      arrays["live"] = this.live.view();
+      arrays["known"] = this.#known.view();
+    }
+    this.repositories.forEach((table, index) => put(`repositories-${index}`, table.arrays));
+    return { meta: this.#meta, arrays };
+  }
+
+  get isDone(): boolean {
+    return this.#meta.step === "done";
+  }
+
+  /** What came of it, in numbers. */
+  get counts(): Pick<Meta, "readManifests" | "rememberedManifests" | "incomplete"> & { live: number } {
+    const { readManifests, rememberedManifests, incomplete } = this.#meta;
+    return { readManifests, rememberedManifests, incomplete, live: this.live.count(this.blobs.length) };
+  }
+
+  get aliases(): readonly AliasLink[] {
+    return this.#meta.aliases;
+  }
+
+  /** Revisions that are none of the tables': nothing may be decided about them. */
+  get extraRevisions(): Meta["extraRevisions"] {
+    return this.#meta.extraRevisions;
+  }
+
+  /** What the tags of a table name, in their order; undefined where a tag is gone. */
+  tagNames(table: number): readonly (Digest | undefined)[] {
+    const start = this.repositories.slice(0, table).reduce((sum, { tags }) => sum + tags.length, 0);
+    const end = start + (this.repositories[table]?.tags.length ?? 0);
+    return this.#meta.tagNames.slice(start, end).map((digest) => digest ?? undefined);
+  }
+
+  /** The repositories that have a manifest. */
+  *repositoriesWithManifests(): Generator<RepositoryName> {
+    for (const table of this.repositories) {
+      for (let repository = 0; repository < table.names.length; repository++) {
+        const [start, end] = table.revisionRows(repository);
+        const name = start === end ? undefined : repositoryNameFrom(table.names.at(repository));
+        if (name !== undefined) yield name;
+      }
+    }
+  }
+
+  /** Goes on until all is known or time is over. */
+  async advance(deadline: Deadline): Promise<void> {
+    const meta = this.#meta;
+    do {
+      switch (meta.step) {
+        case "blobs":
+          if (!(await this.#listBlobs(deadline))) return;
+          meta.step = "repositories";
+          break;
+        case "repositories":
+          if (!(await this.#listRepositories(deadline))) return;
+          meta.step = "links";
+          break;
+        case "links":
+          if (!(await this.#readOddLinks(deadline))) return;
+          meta.step = "manifests";
+          break;
+        case "manifests":
+          if (!(await this.#readManifests(deadline))) return;
+          meta.step = "tags";
+          break;
+        case "tags":
+          if (!(await this.#readTags(deadline))) return;
+          meta.step = "done";
+          break;
+        case "done":
+          return;
+      }
+    } while (!deadline.isOver);
+  }
+
+  async #listBlobs(deadline: Deadline): Promise<boolean> {
+    const meta = this.#meta;
+    if (meta.ranges.length === 0) {
+      const table = new BlobTable();
+      const whole: KeyRange = { after: undefined, end: undefined, done: false };
+      const first = await listOnce(this.#driver, layout.blobs, whole, (objects) => table.take(objects));
+      const cuts = first.done ? [] : blobCuts(first.after ?? "");
+      meta.ranges = rangesCutAt(cuts).map((range, index) =>
+        index === 0 ? { ...range, ...first, end: range.end } : range,
+      );
+      this.#blobRanges = meta.ranges.map((_, index) => (index === 0 ? table : new BlobTable()));
+    }
+    meta.ranges = await listRanges(this.#driver, layout.blobs, meta.ranges, deadline, (range, objects) =>
+      this.#blobRanges[range]?.take(objects),
+    );
+    if (meta.ranges.some(({ done }) => !done)) return false;
+    this.blobs = BlobTable.joined(this.#blobRanges);
+    this.#blobRanges = [];
+    this.live = new Bits(this.blobs.length);
+    this.#known = new Bits(this.blobs.length);
+    meta.ranges = [];
+    return true;
+  }
+
+  async #listRepositories(deadline: Deadline): Promise<boolean> {
+    const meta = this.#meta;
+    if (meta.ranges.length === 0) {
+      meta.ranges = rangesCutAt(this.#options.cuts.map((name) => `${layout.repositories}${name}/`));
+      this.repositories = meta.ranges.map(() => new RepositoryTable());
+    }
+    const { withTags } = this.#options;
+    meta.ranges = await listRanges(this.#driver, layout.repositories, meta.ranges, deadline, (range, objects) =>
+      this.repositories[range]?.take(objects, this.blobs, withTags),
+    );
+    if (meta.ranges.some(({ done }) => !done)) return false;
+    if (this.blobs.length > 0 && this.repositories.every(({ few }) => few.keys === 0)) {
+      throw new MarkingFault(
+        `${this.blobs.length} blobs are stored and not one key of a repository: part of the storage is missing`,
+      );
+    }
+    if (!this.#options.force) refuseForeignSessions(this.repositories, this.#horizon());
+    meta.ranges = [];
+    return true;
+  }
+
+  async #readOddLinks(deadline: Deadline): Promise<boolean> {
+    const meta = this.#meta;
+    const odd = this.repositories.flatMap(({ few }) => few.odd);
+    // What is stored under another digest has to be known before manifests are read that may refer to it.
+    const links = odd.filter(({ kind }) => kind !== "revision");
+    const all = [...links, ...odd.filter(({ kind }) => kind === "revision")];
+    while (meta.odd < all.length) {
+      const end = meta.odd + READ_BATCH;
+      const batch = all.slice(meta.odd, meta.odd < links.length ? Math.min(end, links.length) : end);
+      await mapLimit(batch, READS, async (odd) => await this.#readOddLink(odd));
+      meta.odd += batch.length;
+      if (deadline.isOver) break;
+    }
+    return meta.odd >= all.length;
+  }
+
+  async #readOddLink({ key, kind, repository, digest, modified }: OddLink): Promise<void> {
+    if (kind === "foreign-link" && digest !== undefined) {
+      this.#keep(digest);
+      return;
+    }
+    const target = await readLink(this.#driver, key);
+    if (target === undefined) {
+      if ((await this.#driver.head(key)) === undefined) return;
+      throw new MarkingFault(`the link ${key} is malformed; "lading verify" says more`);
+    }
+    if (kind === "revision") {
+      await this.#takeExtraRevision(repository, target, key);
+      if (digest !== undefined) this.#meta.extraRevisions.push({ repository, digest });
+      return;
+    }
+    const row = this.blobs.find(target);
+    if (row === undefined) return;
+    this.blobs.touch(row, modified);
+    // By an algorithm that we cannot read in manifests: whoever refers to it, it stays.
+    if (digest === undefined) this.live.add(row);
+    else this.#meta.aliases.push({ key, repository, target: row, digest });
+  }
+
+  /** A revision that is not in the tables: newer than the list of blobs, or stored under another digest. */
+  async #takeExtraRevision(repository: string, digest: Digest, link: string): Promise<void> {
+    this.#meta.extraRevisions.push({ repository, digest });
+    const row = this.blobs.find(digest);
+    if (row !== undefined) this.live.add(row);
+    const bytes = await this.#manifestBytes(digest);
+    if (bytes === undefined) {
+      if ((await this.#driver.head(link)) === undefined) return;
+      throw new MarkingFault(`${repository} has the manifest ${digest}, but its bytes are missing`);
+    }
+    this.#meta.readManifests++;
+    const { blobs, manifests } = understood(digest, bytes);
+    for (const referenced of [...blobs, ...manifests]) this.#keep(referenced);
+  }
+
+  async #readManifests(deadline: Deadline): Promise<boolean> {
+    const meta = this.#meta;
+    const wanted = new Bits(this.blobs.length);
+    for (const { revisions } of this.repositories) for (const row of revisions.view()) wanted.add(row);
+
+    await this.#memory.read(({ digest, references }) => {
+      const row = this.blobs.find(digest);
+      if (row === undefined || !wanted.has(row)) return false;
+      if (!this.#known.has(row)) {
+        this.#mark(row, digest, references);
+        meta.rememberedManifests++;
+      }
+      return true;
+    });
+
+    let batch: number[] = [];
+    const read = async (): Promise<void> => {
+      const found = await mapLimit(batch, READS, async (row) => {
+        const digest = this.blobs.digests.at(row);
+        const bytes = await this.#manifestBytes(digest);
+        if (bytes === undefined) throw new MarkingFault(`the bytes of manifest ${digest} are missing`);
+        return { row, digest, references: understood(digest, bytes) };
+      });
+      for (const { row, digest, references } of found) {
+        this.#mark(row, digest, references);
+        await this.#memory.add({ digest, references });
+      }
+      meta.readManifests += batch.length;
+      batch = [];
+    };
+    for (let row = 0; row < this.blobs.length; row++) {
+      if (!wanted.has(row) || this.#known.has(row)) continue;
+      batch.push(row);
+      if (batch.length < READ_BATCH) continue;
+      await read();
+      if (deadline.isOver) break;
+    }
+    if (!deadline.isOver || batch.length > 0) await read();
+    await this.#memory.flush();
+    for (let row = 0; row < this.blobs.length; row++) if (wanted.has(row) && !this.#known.has(row)) return false;
+    return true;
+  }
+
+  /** A manifest of some repository is live, and so is all that it refers to. */
+  #mark(row: number, digest: Digest, { blobs, manifests, subject }: References): void {
+    this.#known.add(row);
+    this.live.add(row);
+    let complete = true;
+    const rows: number[] = [];
+    for (const blob of blobs) {
+      const kept = this.#keep(blob);
+      if (kept === undefined) complete = false;
+      else rows.push(kept);
+    }
+    for (const manifest of manifests) {
+      const child = this.#keep(manifest);
+      if (child !== undefined && this.#options.withTags) this.#need(row, child);
+    }
+    if (!complete) this.#meta.incomplete++;
+    const subjectRow = subject === undefined ? undefined : this.blobs.find(subject);
+    if (subjectRow !== undefined && this.#options.withTags) this.#need(subjectRow, row);
+    if (this.#options.force) return;
+    this.#young ??= youngRevisions(this.repositories, this.#horizon());
+    refuseForeignPush(this.#young.get(row) ?? [], digest, rows, this.blobs, this.#options.times);
+  }
+
+  #need(needing: number, needed: number): void {
+    this.needing.push(needing);
+    this.needed.push(needed);
+  }
+
+  async #readTags(deadline: Deadline): Promise<boolean> {
+    const { tagNames } = this.#meta;
+    const all = this.repositories.flatMap((table) =>
+      Array.from({ length: table.tags.length }, (_, i) => [table, i] as const),
+    );
+    while (tagNames.length < all.length) {
+      const batch = all.slice(tagNames.length, tagNames.length + READ_BATCH);
+      const names = await mapLimit(batch, READS, async ([table, i]) => {
+        const repository = table.names.at(table.tagged.at(i));
+        const key = layout.tagLink(repository as RepositoryName, table.tags.at(i) as Tag);
+        const digest = await readLink(this.#driver, key);
+        if (digest === undefined && (await this.#driver.head(key)) !== undefined) {
+          throw new MarkingFault(`the tag ${key} is malformed; "lading verify" says more`);
+        }
+        return digest ?? null;
+      });
+      tagNames.push(...names);
+      if (deadline.isOver) break;
+    }
+    return tagNames.length >= all.length;
+  }
+
+  /** Keeps a blob; undefined where it is not in the table. */
+  #keep(digest: Digest): number | undefined {
+    const row = this.blobs.find(digest) ?? this.#aliasOf(digest);
+    if (row !== undefined) this.live.add(row);
+    return row;
+  }
+
+  #aliasOf(digest: Digest): number | undefined {
+    this.#aliasTargets ??= new Map(this.#meta.aliases.map((alias) => [alias.digest, alias.target]));
+    return this.#aliasTargets.get(digest);
+  }
+
+  #horizon(): number {
+    return horizonSeconds(this.#options.begun, this.#options.times);
+  }
+
+  async #manifestBytes(digest: Digest): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#driver.read(layout.blob(digest), limits.manifestBytes);
+    } catch (error) {
+      if (error instanceof ObjectTooLargeError) {
+        throw new MarkingFault(
+          `manifest ${digest} is larger than ${limits.manifestBytes} bytes: it is none that can be read`,
+        );
+      }
+      throw error;
+    }
+  }
+}
+
+function understood(digest: Digest, bytes: Uint8Array): References {
+  const references = referencesOf(bytes);
+  if (references !== undefined) return references;
+  throw new MarkingFault(
+    `manifest ${digest} cannot be read: it is no JSON object. What it refers to cannot be known, so nothing may be deleted; ` +
+      "delete the manifest, or repair it",
+  );
+}

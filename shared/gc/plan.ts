@@ -1,0 +1,146 @@
+import type { GcTimes } from "../registry/gc-times.ts";
+import { layout } from "../registry/layout.ts";
+import { LinksOf, planBlobs } from "./blob-plan.ts";
+import { Bits, Uints } from "./columns.ts";
+import type { ListedMark, MarkTable } from "./mark-table.ts";
+import type { Marking } from "./marking.ts";
+import { planRevisions, type RevisionItem } from "./revision-plan.ts";
+import type { Retention } from "./retention.ts";
+import { dueOf, type SweepItem } from "./sweeping.ts";
+import { horizonSeconds } from "./times.ts";
+
+/** A mark that is to be condemned, over what it was. */
+export interface ToCondemn {
+  readonly key: string;
+  readonly over: ListedMark | undefined;
+}
+
+/** A manifest to be swept, and what has to be gone before. */
+export interface RevisionSweep extends SweepItem {
+  readonly revision: RevisionItem;
+}
+
+/**
+ * Steps 3 and 4 of a run as a plan: a pure function of what was listed, so that a later process that has the same lists
+ * goes on with it where the first one stopped.
+ */
+export class Plan {
+  /** What nothing needs and is older than the horizon. */
+  readonly eligible: { readonly blobs: number; readonly bytes: number };
+  readonly revisions: readonly RevisionItem[];
+  /** Marks of what is no candidate any more. */
+  readonly clear: Uints;
+  readonly #marking: Marking;
+  readonly #marks: MarkTable;
+  /** Candidates, and of each the row of its mark, plus one; 0 for none. */
+  readonly #rows: Uints;
+  readonly #markRows: Uint32Array;
+  readonly #revisionMarks: Uint32Array;
+  readonly #due: (mark: ListedMark) => ReturnType<typeof dueOf>;
+  readonly #sweepable: Uints;
+  readonly #links: LinksOf;
+
+  constructor(marking: Marking, marks: MarkTable, begun: Date, times: GcTimes, retention: Retention) {
+    const horizon = horizonSeconds(begun, times);
+    this.#marking = marking;
+    this.#marks = marks;
+    this.#due = (mark) => dueOf(mark, begun, times);
+    const wanted = new Bits(marks.length);
+    const rowOf = (key: string): number => {
+      const row = marks.find(key);
+      if (row === undefined) return 0;
+      wanted.add(row);
+      return row + 1;
+    };
+
+    const { blobs } = marking;
+    this.#rows = planBlobs(marking, horizon);
+    this.#markRows = new Uint32Array(this.#rows.length);
+    this.#sweepable = new Uints();
+    let bytes = 0;
+    for (let i = 0; i < this.#rows.length; i++) {
+      const row = this.#rows.at(i);
+      bytes += blobs.sizeOf(row);
+      this.#markRows[i] = rowOf(layout.blobMark(blobs.digests.at(row)));
+      if (this.#isSweepable(this.#markRows[i])) this.#sweepable.push(row);
+    }
+    this.eligible = { blobs: this.#rows.length, bytes };
+    this.#links = new LinksOf(marking, this.#sweepable);
+
+    this.revisions = planRevisions(marking, retention, begun, horizon);
+    this.#revisionMarks = Uint32Array.from(this.revisions, ({ repository, digest }) =>
+      rowOf(layout.revisionMark(repository, digest)),
+    );
+
+    this.clear = new Uints();
+    for (let row = 0; row < marks.length; row++) {
+      if (wanted.has(row)) continue;
+      const mark = marks.at(row);
+      if (mark.state === "condemned" || this.#due(mark) === "take over") this.clear.push(row);
+    }
+  }
+
+  /** Blobs that are candidates. */
+  get candidates(): number {
+    return this.#rows.length;
+  }
+
+  /** A candidate by its number. */
+  candidateAt(index: number): { readonly digest: string; readonly size: number } {
+    const row = this.#rows.at(index);
+    return { digest: this.#marking.blobs.digests.at(row), size: this.#marking.blobs.sizeOf(row) };
+  }
+
+  /** What is to be condemned of the candidates from `start` to `end`; those after the blobs are manifests. */
+  toCondemn(start: number, end: number): ToCondemn[] {
+    const found: ToCondemn[] = [];
+    for (let i = start; i < Math.min(end, this.#rows.length + this.revisions.length); i++) {
+      const revision = this.revisions[i - this.#rows.length];
+      const over = this.#markAt(
+        revision === undefined ? this.#markRows[i] : this.#revisionMarks[i - this.#rows.length],
+      );
+      if (over !== undefined && over.state !== "cleared" && over.state !== "swept") continue;
+      const key =
+        revision === undefined
+          ? layout.blobMark(this.#marking.blobs.digests.at(this.#rows.at(i)))
+          : layout.revisionMark(revision.repository, revision.digest);
+      found.push({ key, over });
+    }
+    return found;
+  }
+
+  /** Blobs that may be swept. */
+  get sweepable(): number {
+    return this.#sweepable.length;
+  }
+
+  /** A blob that may be swept, by its number. */
+  sweepAt(index: number): SweepItem {
+    const { digest, size, links } = this.#links.itemAt(index);
+    const row = this.#marks.find(layout.blobMark(digest)) as number;
+    const bytes = layout.blob(digest);
+    return { digest, links, bytes, size, last: bytes, mark: this.#marks.at(row) };
+  }
+
+  /** A manifest that may be swept, by its place in `revisions`; undefined where its mark is not ripe. */
+  revisionAt(index: number): RevisionSweep | undefined {
+    const revision = this.revisions[index];
+    const mark = this.#markAt(this.#revisionMarks[index]);
+    if (revision === undefined || mark === undefined || !this.#isSweepable(this.#revisionMarks[index]))
+      return undefined;
+    const { repository, digest, entries, isStored } = revision;
+    const links = isStored ? [...entries, layout.revisionLink(repository, digest)] : entries;
+    return { digest, repository, links, last: undefined, mark, revision };
+  }
+
+  #markAt(rowPlusOne: number | undefined): ListedMark | undefined {
+    return rowPlusOne === undefined || rowPlusOne === 0 ? undefined : this.#marks.at(rowPlusOne - 1);
+  }
+
+  #isSweepable(rowPlusOne: number | undefined): boolean {
+    const mark = this.#markAt(rowPlusOne);
+    if (mark === undefined) return false;
+    const due = this.#due(mark);
+    return due === "sweep" || due === "take over";
+  }
+}

@@ -1,0 +1,396 @@
+import { randomUUID } from "node:crypto";
+import type { GcTimes } from "../registry/gc-times.ts";
+import { layout } from "../registry/layout.ts";
+import { Marks } from "../registry/marks.ts";
+import { purgeSession } from "../registry/upload-purge.ts";
+import type { RepositoryName } from "../oci/reference.ts";
+import { mapLimit } from "../storage/concurrency.ts";
+import { listPages, type StorageDriver } from "../storage/driver.ts";
+import { Deadline } from "./deadline.ts";
+import { MarkTable, type ListedMark } from "./mark-table.ts";
+import { Marking } from "./marking.ts";
+import { Plan, type RevisionSweep } from "./plan.ts";
+import { ReferenceMemory } from "./reference-memory.ts";
+import { listingCuts } from "./repository-table.ts";
+import { withReferrerEntry } from "./referrer-entries.ts";
+import type { Retention } from "./retention.ts";
+import type { Arrays, Snapshot } from "./snapshot.ts";
+import type { Counts } from "./summary.ts";
+import { Sweeper } from "./sweeping.ts";
+import { secondsOf } from "./times.ts";
+import { emptyTrash, SetAside } from "./trash.ts";
+
+/** Marks that are changed between two looks at the time. */
+const MARK_BATCH = 640;
+/** What is swept with one permit: few enough that all is done long before it is over. */
+const SWEEP_ITEMS = 500;
+const SWEEP_KEYS = 1000;
+/** Manifests that are read side by side. */
+const READS = 24;
+/** How long a batch may take at the most. */
+const BATCH_MS = 15_000;
+
+/** Where a run is. */
+export type Phase = "marking" | "clear" | "condemn" | "manifests" | "blobs" | "uploads" | "finish" | "done";
+
+/** What happens to one thing. For a command line that tells of each. */
+export interface GcEvent {
+  readonly kind: "eligible" | "deleted";
+  readonly digest: string;
+  /** For a manifest, and why it goes. */
+  readonly repository?: string;
+  readonly reason?: string;
+  /** In bytes. */
+  readonly size?: number;
+}
+
+/** How a run is made. */
+export interface RunOptions {
+  readonly times: GcTimes;
+  readonly retention: Retention;
+  /** Say what would go and change nothing. */
+  readonly dryRun: boolean;
+  /** Collect although another registry writes to the storage. */
+  readonly force: boolean;
+  /** Copy what is deleted aside, where the store keeps nothing itself. */
+  readonly setAside: boolean;
+  /** For how long what was deleted can be brought back, where that is for us to say. */
+  readonly trashMs: number;
+  /** Upload sessions in which nothing was written for so long are abandoned. Undefined: they are none of ours. */
+  readonly uploadAgeMs: number | undefined;
+  /** Makes the index of the catalog agree with the repositories that there are. */
+  readonly refreshCatalog?: ((repositories: Iterable<RepositoryName>) => Promise<unknown>) | undefined;
+  readonly report?: ((event: GcEvent) => void) | undefined;
+}
+
+/** What is kept of a run between two steps, besides its snapshot. Plain JSON. */
+export interface RunState {
+  readonly id: string;
+  /** ISO 8601. */
+  readonly begun: string;
+  phase: Phase;
+  /** How much of the phase is done. */
+  cursor: number;
+  batches: number;
+  /** Manifests that this run has deleted, by their place in the plan. */
+  deletedManifests: number[];
+  counts: Counts;
+}
+
+/** One run over a storage, in memory. `advance` does some of it; in between it can be kept, and go on elsewhere. */
+export class Run {
+  readonly state: RunState;
+  readonly #driver: StorageDriver;
+  readonly #options: RunOptions;
+  readonly #memory: ReferenceMemory;
+  readonly #marking: Marking;
+  readonly #marks: MarkTable;
+  readonly #sweeper: Sweeper;
+  readonly #cuts: readonly string[];
+  #plan: Plan | undefined;
+
+  private constructor(driver: StorageDriver, options: RunOptions, state: RunState, parts: RunParts) {
+    this.state = state;
+    this.#driver = driver;
+    this.#options = options;
+    this.#memory = parts.memory;
+    this.#marking = parts.marking;
+    this.#marks = parts.marks;
+    this.#cuts = parts.cuts;
+    const aside = options.setAside && driver.fenced.trash === undefined ? new SetAside(driver, state.id) : undefined;
+    this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.batches, aside);
+  }
+
+  /** Step 1: lists the marks. The store's time before that is the run's. */
+  static async begin(
+    driver: StorageDriver,
+    options: RunOptions,
+    counts: Counts,
+    cuts: readonly string[],
+  ): Promise<Run> {
+    const { asOf: begun } = await driver.list(layout.blobMarks, { limit: 1 });
+    const id = `${begun.toISOString().replaceAll(/[:.]/g, "").slice(0, 17)}-${randomUUID().slice(0, 8)}`;
+    const marks = new MarkTable();
+    const state: RunState = {
+      id,
+      begun: begun.toISOString(),
+      phase: "marking",
+      cursor: 0,
+      batches: 0,
+      deletedManifests: [],
+      counts,
+    };
+    const run = new Run(driver, options, state, Run.#parts(driver, options, state, cuts, marks));
+    await run.#listMarks();
+    return run;
+  }
+
+  /** Goes on with a run that was kept. */
+  static resume(driver: StorageDriver, options: RunOptions, state: RunState, { meta, arrays }: Snapshot): Run {
+    const below = (prefix: string): Arrays =>
+      Object.fromEntries(
+        Object.entries(arrays)
+          .filter(([name]) => name.startsWith(prefix))
+          .map(([name, array]) => [name.slice(prefix.length), array]),
+      );
+    const { cuts, marking } = meta as { cuts: string[]; marking: unknown };
+    const marks = new MarkTable(below("marks:"));
+    const snapshot = { meta: marking, arrays: below("marking:") };
+    return new Run(driver, options, state, Run.#parts(driver, options, state, cuts, marks, snapshot));
+  }
+
+  static #parts(
+    driver: StorageDriver,
+    { times, retention, force }: RunOptions,
+    { id, begun }: RunState,
+    cuts: readonly string[],
+    marks: MarkTable,
+    snapshot?: Snapshot,
+  ): RunParts {
+    const memory = new ReferenceMemory(driver, () => `${id}-${randomUUID().slice(0, 8)}`);
+    const options = { begun: new Date(begun), times, withTags: retention.isActive, force, cuts };
+    return { memory, marks, cuts, marking: new Marking(driver, memory, options, snapshot) };
+  }
+
+  /** What a later process needs besides `state`. It does not change any more once marking is over. */
+  snapshot(): Snapshot {
+    const { meta, arrays } = this.#marking.snapshot();
+    return {
+      meta: { cuts: this.#cuts, marking: meta },
+      arrays: {
+        ...Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`marking:${name}`, array])),
+        ...Object.fromEntries(Object.entries(this.#marks.arrays).map(([name, array]) => [`marks:${name}`, array])),
+      },
+    };
+  }
+
+  /** Where the next run may cut its listing. */
+  get cuts(): readonly string[] {
+    return this.#marking.isDone ? listingCuts(this.#marking.repositories) : [];
+  }
+
+  /** Goes on until time is over, or the phase is, and says whether the run is at its end. Short of time it does a little all the same. */
+  async advance(deadline: Deadline): Promise<boolean> {
+    await this.#advance(deadline);
+    return this.state.phase === "done";
+  }
+
+  async #advance(deadline: Deadline): Promise<void> {
+    const { state } = this;
+    switch (state.phase) {
+      case "marking":
+        await this.#marking.advance(deadline);
+        if (!this.#marking.isDone) return;
+        this.#count();
+        this.#enter(this.#options.dryRun ? "done" : "clear");
+        return;
+      case "clear":
+        await this.#inBatches(deadline, this.#planned.clear.length, MARK_BATCH, async (start, end) => {
+          const rows = [...this.#planned.clear.view().subarray(start, end)];
+          await this.#sweeper.clear(rows.map((row) => this.#marks.at(row)));
+        });
+        if (state.cursor >= this.#planned.clear.length) this.#enter("condemn");
+        return;
+      case "condemn": {
+        const total = this.#planned.candidates + this.#planned.revisions.length;
+        await this.#inBatches(deadline, total, MARK_BATCH, async (start, end) => {
+          const marks = this.#planned.toCondemn(start, end);
+          const lost = await this.#sweeper.condemn(marks);
+          state.counts.condemned += marks.length - lost;
+          state.counts.lost += lost;
+        });
+        if (state.cursor >= total) this.#enter("manifests");
+        return;
+      }
+      case "manifests":
+        await this.#sweepManifests(deadline);
+        return;
+      case "blobs":
+        await this.#sweepBlobs(deadline);
+        return;
+      case "uploads":
+        await this.#purgeUploads(deadline);
+        return;
+      case "finish":
+        await this.#finish();
+        this.#enter("done");
+        return;
+      case "done":
+        return;
+    }
+  }
+
+  get #planned(): Plan {
+    const { times, retention } = this.#options;
+    this.#plan ??= new Plan(this.#marking, this.#marks, new Date(this.state.begun), times, retention);
+    return this.#plan;
+  }
+
+  #enter(phase: Phase): void {
+    this.state.phase = phase;
+    this.state.cursor = 0;
+  }
+
+  /** Of each page that is listed, marks that have long meant "absent" go at once, with a permit of that time. */
+  async #listMarks(): Promise<void> {
+    const { times, dryRun } = this.#options;
+    const reader = new Marks(this.#driver, times);
+    for (const prefix of [layout.blobMarks, layout.revisionMarks]) {
+      for await (const { objects, asOf } of listPages(this.#driver, prefix)) {
+        const over: ListedMark[] = [];
+        for (const object of objects) {
+          const state = Marks.stateOfSize(object.size) ?? (await reader.read(object.key)).mark?.state;
+          if (state === undefined) continue;
+          const isAbsent = state === "cleared" || state === "swept";
+          const isOld = asOf.getTime() - object.lastModified.getTime() > times.takeoverMs;
+          const { key, etag, lastModified } = object;
+          if (isAbsent && isOld && !dryRun) over.push({ key, etag, state, since: secondsOf(lastModified) });
+          else this.#marks.push(object, state);
+        }
+        await this.#sweeper.drop(over, asOf);
+      }
+    }
+  }
+
+  #count(): void {
+    const { counts } = this.state;
+    const { live, readManifests, rememberedManifests, incomplete } = this.#marking.counts;
+    counts.blobs = this.#marking.blobs.length;
+    counts.marked = live;
+    counts.manifestsRead = readManifests;
+    counts.manifestsRemembered = rememberedManifests;
+    counts.incomplete = incomplete;
+    counts.repositories = this.#marking.repositories.reduce((sum, { names }) => sum + names.length, 0);
+    const { eligible, revisions, candidates } = this.#planned;
+    counts.eligible = eligible.blobs;
+    counts.eligibleBytes = eligible.bytes;
+    counts.eligibleManifests = revisions.length;
+    const { report } = this.#options;
+    if (report === undefined) return;
+    for (const { repository, digest, reason } of revisions) report({ kind: "eligible", repository, digest, reason });
+    for (let i = 0; i < candidates; i++) report({ kind: "eligible", ...this.#planned.candidateAt(i) });
+  }
+
+  /** From the cursor to `total`, until there is no time for one more batch; the first one is done in any case. */
+  async #inBatches(
+    deadline: Deadline,
+    total: number,
+    size: number,
+    work: (start: number, end: number) => Promise<void>,
+  ): Promise<void> {
+    const { state } = this;
+    for (let first = true; state.cursor < total; first = false) {
+      if (!first && !deadline.hasTimeFor(BATCH_MS)) return;
+      const end = Math.min(total, state.cursor + size);
+      await work(state.cursor, end);
+      state.cursor = end;
+    }
+  }
+
+  /** Parents before children: a manifest whose parents this run has not deleted stays. */
+  async #sweepManifests(deadline: Deadline): Promise<void> {
+    const { state } = this;
+    const { revisions } = this.#planned;
+    const deleted = new Set(state.deletedManifests.map((index) => revisions[index]));
+    for (let first = true; state.cursor < revisions.length; first = false) {
+      if (!first && !deadline.hasTimeFor(BATCH_MS)) return;
+      const batch: { index: number; item: RevisionSweep }[] = [];
+      let index = state.cursor;
+      for (; index < revisions.length && batch.length < SWEEP_ITEMS; index++) {
+        const revision = revisions[index];
+        // What has to wait for one of this batch begins the next.
+        if (revision?.after.some((other) => batch.some(({ item }) => item.revision === other)) === true) break;
+        const item = this.#planned.revisionAt(index);
+        if (item?.revision.after.every((other) => deleted.has(other)) === true) batch.push({ index, item });
+      }
+      const items = await mapLimit(batch, READS, async ({ item }) => await withReferrerEntry(this.#driver, item));
+      const swept = items.length === 0 ? undefined : await this.#sweeper.sweep(items);
+      const gone = new Set(swept?.deleted.map(({ revision }) => revision));
+      for (const { index: at, item } of batch) {
+        if (!gone.has(item.revision)) continue;
+        deleted.add(item.revision);
+        state.deletedManifests.push(at);
+        const { repository, digest, reason } = item.revision;
+        this.#options.report?.({ kind: "deleted", repository, digest, reason });
+      }
+      state.counts.deletedManifests += gone.size;
+      this.#add(swept);
+      state.cursor = index;
+    }
+    this.#enter("blobs");
+  }
+
+  async #sweepBlobs(deadline: Deadline): Promise<void> {
+    const { state } = this;
+    const total = this.#planned.sweepable;
+    for (let first = true; state.cursor < total; first = false) {
+      if (!first && !deadline.hasTimeFor(BATCH_MS)) return;
+      const items = [];
+      let keys = 0;
+      for (let i = state.cursor; i < total && items.length < SWEEP_ITEMS && keys < SWEEP_KEYS; i++) {
+        const item = this.#planned.sweepAt(i);
+        keys += item.links.length;
+        items.push(item);
+      }
+      const swept = await this.#sweeper.sweep(items);
+      for (const { digest, size = 0 } of swept.deleted) {
+        state.counts.deleted++;
+        state.counts.deletedBytes += size;
+        this.#options.report?.({ kind: "deleted", digest, size });
+      }
+      this.#add(swept);
+      state.cursor += items.length;
+    }
+    this.#enter("uploads");
+  }
+
+  #add(swept: { readonly lost: number; readonly refused: number } | undefined): void {
+    this.state.batches = this.#sweeper.batches;
+    this.state.counts.lost += swept?.lost ?? 0;
+    this.state.counts.refused += swept?.refused ?? 0;
+  }
+
+  async #purgeUploads(deadline: Deadline): Promise<void> {
+    const { state } = this;
+    const { uploadAgeMs } = this.#options;
+    if (uploadAgeMs !== undefined) {
+      const before = new Date(new Date(state.begun).getTime() - uploadAgeMs);
+      const old = this.#marking.repositories
+        .flatMap(({ few }) => few.sessions)
+        .filter(({ newest }) => newest < before.getTime() / 1000);
+      for (let first = true; state.cursor < old.length; first = false, state.cursor++) {
+        if (!first && !deadline.hasTimeFor(BATCH_MS / 5)) return;
+        const session = old[state.cursor];
+        if (session === undefined) continue;
+        const bytes = await purgeSession(this.#driver, `${layout.uploads(session.repository)}${session.id}/`, before);
+        if (bytes === undefined) continue;
+        state.counts.uploads++;
+        state.counts.uploadBytes += bytes;
+      }
+      await this.#driver.removeLeftovers?.(uploadAgeMs, layout.root);
+    }
+    this.#enter("finish");
+  }
+
+  async #finish(): Promise<void> {
+    const { trashMs, refreshCatalog } = this.#options;
+    const { blobs } = this.#marking;
+    await this.#memory.compact((digest) => blobs.find(digest) !== undefined);
+    const oldest = new Date(new Date(this.state.begun).getTime() - trashMs);
+    await emptyTrash(this.#driver, (run) => (beginOf(run) ?? oldest) < oldest);
+    await refreshCatalog?.(this.#marking.repositoriesWithManifests());
+  }
+}
+
+interface RunParts {
+  readonly memory: ReferenceMemory;
+  readonly marks: MarkTable;
+  readonly marking: Marking;
+  readonly cuts: readonly string[];
+}
+
+/** When a run began, by its id; undefined for what is none. */
+export function beginOf(run: string): Date | undefined {
+  const [, year, month, day, hour, minute] = /^(\d{4})-(\d\d)-(\d\d)T(\d\d)(\d\d)\d\d-/.exec(run) ?? [];
+  return year === undefined ? undefined : new Date(`${year}-${month}-${day}T${hour}:${minute}:00Z`);
+}

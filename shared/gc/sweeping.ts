@@ -1,0 +1,174 @@
+import { randomUUID } from "node:crypto";
+import type { GcTimes } from "../registry/gc-times.ts";
+import { layout } from "../registry/layout.ts";
+import type { Marks } from "../registry/marks.ts";
+import { mapLimit } from "../storage/concurrency.ts";
+import { PreconditionFailedError, type FencedDelete, type Permit, type StorageDriver } from "../storage/driver.ts";
+import { writeJournal, type JournalEntry } from "./journal.ts";
+import type { ListedMark } from "./mark-table.ts";
+import type { SetAside } from "./trash.ts";
+
+/** Marks that are written side by side. */
+const WRITES = 32;
+/** More than a lease has. */
+const LOOK_BYTES = 1024 * 1024;
+
+/** What is to be deleted, and the mark under which. */
+export interface SweepItem extends JournalEntry {
+  readonly mark: ListedMark;
+  /** The key that goes last: the bytes of a blob, the link of a revision. */
+  readonly last: string | undefined;
+}
+
+/** What came of a batch. */
+export interface Swept<T> {
+  readonly deleted: readonly T[];
+  /** Somebody cleared their mark in between, or is deleting them. */
+  readonly lost: number;
+  /** The store refused, since the permit was over: another run will take them. */
+  readonly refused: number;
+}
+
+/** The changes of marks that a run makes, and the deletes that go with them. */
+export class Sweeper {
+  readonly #driver: StorageDriver;
+  readonly #marks: Marks;
+  readonly #run: string;
+  readonly #aside: SetAside | undefined;
+  #batches: number;
+
+  /** `batches`: how many journal entries the run has written. `aside`: where copies are put first, if they are. */
+  constructor(driver: StorageDriver, marks: Marks, run: string, batches: number, aside: SetAside | undefined) {
+    this.#driver = driver;
+    this.#marks = marks;
+    this.#run = run;
+    this.#batches = batches;
+    this.#aside = aside;
+  }
+
+  get batches(): number {
+    return this.#batches;
+  }
+
+  /** Condemns what was found to be garbage; gives how many marks were not as they were listed any more. */
+  async condemn(marks: readonly { readonly key: string; readonly over: ListedMark | undefined }[]): Promise<number> {
+    const done = await mapLimit(marks, WRITES, async ({ key, over }) => {
+      return await this.#written(async () => await this.#marks.write(key, "condemned", over));
+    });
+    return done.filter((written) => written === undefined).length;
+  }
+
+  /** Clears marks of what is no garbage any more. Those that are `deleting` were so for longer than D. */
+  async clear(marks: readonly ListedMark[]): Promise<void> {
+    await mapLimit(marks, WRITES, async (mark) => {
+      if (mark.state === "deleting") await this.#revoke(mark);
+      await this.#written(async () => await this.#marks.write(mark.key, "cleared", mark));
+    });
+  }
+
+  /**
+   * Deletes marks that mean "absent", listed at `asOf`. The permit is of that time, so that a delete that is late meets no
+   * mark that is `deleting` by then.
+   */
+  async drop(marks: readonly ListedMark[], asOf: Date): Promise<void> {
+    if (marks.length === 0) return;
+    const permit = { id: this.#newPermit(), since: asOf };
+    await this.#driver.fenced.open(permit.id);
+    await this.#driver.fenced.delete(marks.map(({ key }) => ({ key, permit })));
+    await this.#driver.fenced.revoke(permit.id);
+  }
+
+  /**
+   * Deletes what was condemned for long enough. Links first, then bytes, each sent once, with the permit of its mark; what
+   * throws in between leaves marks that are `deleting`, which a later run takes over.
+   */
+  async sweep<T extends SweepItem>(items: readonly T[]): Promise<Swept<T>> {
+    await this.#aside?.copy(items.flatMap(({ last }) => (last === undefined ? [] : [last])));
+    const id = this.#newPermit();
+    await this.#driver.fenced.open(id);
+    // Of an answer before the PUT of `deleting`: that may be sent again, and its answer be younger than the mark.
+    const { asOf: since } = await this.#driver.look(layout.gcLease, LOOK_BYTES);
+    const permit = { id, since };
+    const marked = await mapLimit(items, WRITES, async (item) => {
+      if (item.mark.state === "deleting") await this.#revoke(item.mark);
+      const mark = await this.#written(async () => await this.#marks.write(item.mark.key, "deleting", item.mark, id));
+      return mark === undefined ? undefined : { item, etag: mark.etag };
+    });
+    const won = marked.filter((item) => item !== undefined);
+    const lost = items.length - won.length;
+    if (won.length === 0) {
+      await this.#driver.fenced.revoke(id);
+      return { deleted: [], lost, refused: 0 };
+    }
+
+    const entries = won.map(({ item: { digest, repository, links, bytes, size } }) => {
+      return {
+        digest,
+        links,
+        ...(repository && { repository }),
+        ...(bytes && { bytes }),
+        ...(size !== undefined && { size }),
+      };
+    });
+    await writeJournal(this.#driver, this.#run, this.#batches++, { permit: id, entries });
+
+    const refused = new Set<string>();
+    await this.#delete(
+      won.flatMap(({ item: { links } }) => links.map((key) => ({ key, permit }))),
+      refused,
+    );
+    const unlinked = won.filter(({ item }) => !item.links.some((key) => refused.has(key)));
+    const last = unlinked.flatMap(({ item }) => (item.last === undefined ? [] : [{ key: item.last, permit }]));
+    await this.#delete(last, refused);
+
+    const gone = unlinked.filter(({ item }) => item.last === undefined || !refused.has(item.last));
+    await mapLimit(gone, WRITES, async ({ item, etag }) => {
+      await this.#written(async () => await this.#marks.write(item.mark.key, "swept", { etag }));
+    });
+    await this.#driver.fenced.revoke(id);
+    return { deleted: gone.map(({ item }) => item), lost, refused: won.length - gone.length };
+  }
+
+  async #delete(items: readonly FencedDelete[], refused: Set<string>): Promise<void> {
+    if (items.length === 0) return;
+    for (const key of await this.#driver.fenced.delete(items)) refused.add(key);
+  }
+
+  /** Ends the permit of somebody who began to delete and did not come to the end. */
+  async #revoke({ key, etag }: ListedMark): Promise<void> {
+    const { mark } = await this.#marks.read(key);
+    if (mark?.etag === etag && mark.permit !== undefined) await this.#driver.fenced.revoke(mark.permit);
+  }
+
+  /** Undefined where the mark is not any more what it was. */
+  async #written<T>(write: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await write();
+    } catch (error) {
+      if (error instanceof PreconditionFailedError) return undefined;
+      throw error;
+    }
+  }
+
+  #newPermit(): Permit["id"] {
+    return `${this.#run}/${randomUUID()}`;
+  }
+}
+
+/** What a mark asks a run to do, by how long it has been so when the run began. */
+export function dueOf(
+  { state, since }: ListedMark,
+  begun: Date,
+  times: GcTimes,
+): "sweep" | "take over" | "drop" | "wait" {
+  const age = begun.getTime() - since * 1000;
+  switch (state) {
+    case "condemned":
+      return age >= times.settleMs ? "sweep" : "wait";
+    case "deleting":
+      return age > times.takeoverMs ? "take over" : "wait";
+    case "cleared":
+    case "swept":
+      return age > times.takeoverMs ? "drop" : "wait";
+  }
+}
