@@ -2,7 +2,10 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["test/{unit,contract,gc,http,property,architecture,conformance}/**/*.test.ts", "test/cloud/limits.test.ts"],
+    include: [
+      "test/{unit,contract,gc,http,property,architecture,conformance}/**/*.test.ts",
+      "test/cloud/limits.test.ts",
+    ],
     globalSetup: ["test/support/build.ts"],
     // Only what would never end fails by these: how long a machine under load takes says nothing.
     testTimeout: 120_000,

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import { Marks } from "../registry/marks.ts";
-import { purgeSession } from "../registry/upload-purge.ts";
+import { purgeListed, purgeSession } from "../registry/upload-purge.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { listPages, type StorageDriver } from "../storage/driver.ts";
@@ -355,6 +355,8 @@ export class Run {
     const { uploadAgeMs } = this.#options;
     if (uploadAgeMs !== undefined) {
       const before = new Date(new Date(state.begun).getTime() - uploadAgeMs);
+      // Of the part that was listed; in others there is nothing but sessions.
+      const [part = this.#driver, ...others] = this.#driver.parts ?? [];
       const old = this.#marking.repositories
         .flatMap(({ few }) => few.sessions)
         .filter(({ newest }) => newest < before.getTime() / 1000);
@@ -362,9 +364,14 @@ export class Run {
         if (!first && !deadline.hasTimeFor(BATCH_MS / 5)) return;
         const session = old[state.cursor];
         if (session === undefined) continue;
-        const bytes = await purgeSession(this.#driver, `${layout.uploads(session.repository)}${session.id}/`, before);
+        const bytes = await purgeSession(part, `${layout.uploads(session.repository)}${session.id}/`, before);
         if (bytes === undefined) continue;
         state.counts.uploads++;
+        state.counts.uploadBytes += bytes;
+      }
+      for (const other of others) {
+        const { sessions, bytes } = await purgeListed(other, before);
+        state.counts.uploads += sessions;
         state.counts.uploadBytes += bytes;
       }
       await this.#driver.removeLeftovers?.(uploadAgeMs, layout.root);

@@ -1,6 +1,7 @@
 import { isComponent } from "../oci/reference.ts";
 import { listChildren, listKeys, type ListedObject, type StorageDriver, type StoragePart } from "../storage/driver.ts";
 import { layout } from "./layout.ts";
+import { repositoryKeyOf } from "./stored-key.ts";
 
 /** What a purge did, or with `dryRun` would do. */
 export interface PurgeReport {
@@ -52,6 +53,26 @@ export async function purgeSession(
     await part.deleteMany(objects.map(({ key }) => key));
   }
   return objects.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** The same for all sessions of a part that holds little else: one LIST for 1,000 keys, and one for each that goes. */
+export async function purgeListed(part: StoragePart, before: Date): Promise<{ sessions: number; bytes: number }> {
+  const prefixes = new Map<string, boolean>();
+  for await (const { key, lastModified } of listKeys(part, layout.repositories)) {
+    const found = repositoryKeyOf(key);
+    if (found.kind !== "upload") continue;
+    const prefix = `${layout.uploads(found.repository)}${found.id}/`;
+    prefixes.set(prefix, (prefixes.get(prefix) ?? true) && lastModified <= before);
+  }
+  let sessions = 0;
+  let bytes = 0;
+  for (const [prefix, isOld] of prefixes) {
+    const found = isOld ? await purgeSession(part, prefix, before) : undefined;
+    if (found === undefined) continue;
+    sessions++;
+    bytes += found;
+  }
+  return { sessions, bytes };
 }
 
 async function* repositoriesWithUploads(part: StoragePart, parent: string): AsyncGenerator<string> {
