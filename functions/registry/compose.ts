@@ -9,6 +9,7 @@ import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import type { Config, ParameterReference } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { isSharedFolder, isUploadKey } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import { AwsTexts } from "../../shared/reloading/aws.ts";
@@ -61,6 +62,7 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
     driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
     policy: manifestPolicy(config.validation),
     now: () => new Date(),
+    times: gcTimes(config.storage.gc.graceMs),
     tagConcurrency: config.storage.tagConcurrency,
     // Each folder is a request there. Who may not write walks all the same.
     catalog: config.storage.driver.kind === "s3" && !config.storage.readOnly ? "index" : "walk",

@@ -48,6 +48,10 @@ export interface StorageConfig {
     readonly intervalMs: number;
     readonly dryRun: boolean;
   };
+  readonly gc: {
+    /** How long what a client was told of is kept for it. Everything that serves or collects one storage must agree on it. */
+    readonly graceMs: number;
+  };
 }
 
 /** Whether a client that downloads a blob is sent to the store, where that has an address of its own. */

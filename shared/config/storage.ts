@@ -43,6 +43,9 @@ const uploadPurging = section({
   dryrun: setting(flag()),
 });
 
+/** Our own section. A grace period shorter than a minute would not outlast a push. */
+const garbageCollection = section({ grace: setting(duration({ least: 60_000 })) });
+
 /** `readonly: {enabled: true}`, or `readonly: true` as people write it. Never empty: it would mean nothing. */
 const readOnly = z
   .preprocess(
@@ -55,7 +58,7 @@ export const storage = map(
   {
     ...drivers,
     delete: section({ enabled: setting(flag()) }),
-    maintenance: section({ uploadpurging: uploadPurging, readonly: readOnly }),
+    maintenance: section({ uploadpurging: uploadPurging, readonly: readOnly, gc: garbageCollection }),
     redirect,
     tag: section({ concurrencylimit: setting(count(0)) }),
     cache: noEffect(
@@ -105,6 +108,7 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       intervalMs: purging?.interval ?? 24 * hourMs,
       dryRun: purging?.dryrun ?? false,
     },
+    gc: { graceMs: input?.maintenance?.gc?.grace ?? 24 * hourMs },
   };
 }
 

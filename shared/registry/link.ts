@@ -1,7 +1,7 @@
 /** Links: objects whose whole content is a digest. What they hold decides, not where they lie. */
 import { digestFrom, type Digest } from "../oci/digest.ts";
 import { limits } from "../oci/limits.ts";
-import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
+import { ObjectTooLargeError, type StorageDriver, type Written } from "../storage/driver.ts";
 
 /**
  * The digest that a link holds. Undefined where there is no link, and where it is empty or malformed: a broken link leads
@@ -19,7 +19,36 @@ export async function readLink(driver: StorageDriver, key: string): Promise<Dige
   }
 }
 
+/** A link as it was at a time. */
+export interface LinkLook {
+  readonly digest: Digest;
+  readonly etag: string;
+  readonly lastModified: Date;
+  readonly asOf: Date;
+}
+
+/** A link and its age; without a digest where it leads nowhere, as for `readLink`. */
+export async function lookAtLink(
+  driver: StorageDriver,
+  key: string,
+): Promise<LinkLook | { readonly digest: undefined }> {
+  try {
+    const { asOf, object } = await driver.look(key, limits.linkBytes);
+    const digest = object === undefined ? undefined : digestFrom(Buffer.from(object.bytes).toString("latin1"));
+    if (object === undefined || digest === undefined) return { digest: undefined };
+    return { digest, etag: object.etag, lastModified: object.lastModified, asOf };
+  } catch (error) {
+    if (error instanceof ObjectTooLargeError) return { digest: undefined };
+    throw error;
+  }
+}
+
+/** What a link holds. */
+export function linkBytes(digest: Digest): Uint8Array {
+  return Buffer.from(digest, "latin1");
+}
+
 /** Writes a link; writing it again is harmless. Durable when it answers. */
-export async function writeLink(driver: StorageDriver, key: string, digest: Digest): Promise<void> {
-  await driver.put(key, Buffer.from(digest, "latin1"));
+export async function writeLink(driver: StorageDriver, key: string, digest: Digest): Promise<Written> {
+  return await driver.put(key, linkBytes(digest));
 }

@@ -6,10 +6,10 @@ import { limits } from "../oci/limits.ts";
 import { parseManifest, readStoredManifest, storedMediaType, type Manifest } from "../oci/manifest.ts";
 import { tagFrom, type Reference, type RepositoryName, type Tag } from "../oci/reference.ts";
 import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
-import type { BlobStore } from "./blob-store.ts";
 import type { CatalogIndex } from "./catalog-index.ts";
 import { allEnded, mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
+import type { Promised, Promises } from "./promises.ts";
 import { readLink, writeLink } from "./link.ts";
 import type { ReferrerIndex } from "./referrer-index.ts";
 import type { TagStore } from "./tag-store.ts";
@@ -41,24 +41,24 @@ export interface PushedManifest {
 export class ManifestStore {
   readonly #driver: StorageDriver;
   readonly #name: RepositoryName;
-  readonly #blobs: BlobStore;
   readonly #tags: TagStore;
   readonly #referrers: ReferrerIndex;
   readonly #catalog: CatalogIndex | undefined;
+  readonly #promises: Promises;
   readonly #policy: ManifestPolicy;
 
   constructor(
     driver: StorageDriver,
     name: RepositoryName,
-    parts: { blobs: BlobStore; tags: TagStore; referrers: ReferrerIndex; catalog: CatalogIndex | undefined },
+    parts: { tags: TagStore; referrers: ReferrerIndex; catalog: CatalogIndex | undefined; promises: Promises },
     policy: ManifestPolicy,
   ) {
     this.#driver = driver;
     this.#name = name;
-    this.#blobs = parts.blobs;
     this.#tags = parts.tags;
     this.#referrers = parts.referrers;
     this.#catalog = parts.catalog;
+    this.#promises = parts.promises;
     this.#policy = policy;
   }
 
@@ -89,7 +89,8 @@ export class ManifestStore {
    *
    * Content before names: the bytes, then the revision that makes them a manifest of this repository, then the referrer
    * entry, then the tags. A push that dies in between leaves nothing that a client can see and not use. The catalog is told
-   * beside the last two, after the revision; `CatalogIndex` says why.
+   * beside the last two, after the revision; `CatalogIndex` says why. What the manifest needs is promised to it before
+   * (docs/garbage-collection.md), and all of that again where it took too long until the revision was written.
    */
   async put(
     reference: Reference,
@@ -106,10 +107,14 @@ export class ManifestStore {
       });
     }
     const manifest = parseManifest(bytes, contentType);
-    await this.#checkReferences(manifest);
-
-    await this.#driver.put(layout.blob(digest), bytes);
-    await writeLink(this.#driver, layout.revisionLink(this.#name, digest), digest);
+    this.#checkUrls(manifest);
+    await this.#promises.inTime(async () => {
+      const since = await this.#promiseAll(manifest, digest);
+      // Always: that they are there says nothing of who is about to delete them.
+      await this.#driver.put(layout.blob(digest), bytes);
+      const { asOf: end } = await writeLink(this.#driver, layout.revisionLink(this.#name, digest), digest);
+      return { since, end };
+    });
     const subject = manifest.subject?.digest;
     const wanted = new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags);
     await allEnded([this.#catalog?.add(this.#name) ?? Promise.resolve(), this.#announce(digest, subject, [...wanted])]);
@@ -190,15 +195,38 @@ export class ManifestStore {
     }
   }
 
-  async #checkReferences({ blobs, manifests, urls }: Manifest): Promise<void> {
+  #checkUrls({ urls }: Manifest): void {
     const refused = urls.find((url) => !this.#policy.urlAllowed(url));
-    if (refused !== undefined) {
-      throw new RegistryError("MANIFEST_INVALID", "a layer names a URL that this registry does not allow", {
-        url: refused,
-      });
-    }
-    const lacking = async (wanted: readonly Descriptor[], sizeOf: (digest: Digest) => Promise<number | undefined>) => {
-      const sizes = await mapLimit(wanted, limits.manifestChecks, async ({ digest }) => await sizeOf(digest));
+    if (refused === undefined) return;
+    throw new RegistryError("MANIFEST_INVALID", "a layer names a URL that this registry does not allow", {
+      url: refused,
+    });
+  }
+
+  /**
+   * Has everything promised that a manifest needs, its own marks included; gives the first answer on which that rests.
+   * All is asked at once. Children and subject may be collected where untagged manifests are, so their marks count too.
+   */
+  async #promiseAll(manifest: Manifest, digest: Digest): Promise<Date> {
+    const answers: Date[] = [];
+    const clear = async (key: string, who: "commit" | "promise"): Promise<void> => {
+      answers.push(await this.#promises.clear(key, who));
+    };
+    const subject = manifest.subject?.digest;
+    await allEnded([
+      this.#checkReferences(manifest, answers),
+      clear(layout.blobMark(digest), "commit"),
+      clear(layout.revisionMark(this.#name, digest), "commit"),
+      ...(subject === undefined ? [] : [clear(layout.revisionMark(this.#name, subject), "promise")]),
+    ]);
+    return new Date(Math.min(...answers.map((answer) => answer.getTime())));
+  }
+
+  async #checkReferences({ blobs, manifests }: Manifest, answers: Date[]): Promise<void> {
+    const lacking = async (wanted: readonly Descriptor[], ask: (digest: Digest) => Promise<Promised | undefined>) => {
+      const promised = await mapLimit(wanted, limits.manifestChecks, async ({ digest }) => await ask(digest));
+      const sizes = promised.map((each) => each?.info.size);
+      answers.push(...promised.flatMap((each) => (each === undefined ? [] : [each.since])));
       const liar = wanted.find(({ size }, index) => sizes[index] !== undefined && sizes[index] !== size);
       if (liar !== undefined) {
         throw new RegistryError(
@@ -209,10 +237,10 @@ export class ManifestStore {
       return wanted.filter((_, index) => sizes[index] === undefined);
     };
     const missing = [
-      ...(await lacking(blobs, async (digest) => (await this.#blobs.head(digest))?.size)).filter(
+      ...(await lacking(blobs, async (digest) => await this.#promises.blob(this.#name, digest))).filter(
         () => !this.#policy.allowSparse,
       ),
-      ...(await lacking(manifests, async (digest) => await this.#size(digest))).filter(
+      ...(await lacking(manifests, async (digest) => await this.#promises.manifest(this.#name, digest))).filter(
         () => !this.#policy.allowSparseIndexes,
       ),
     ];
@@ -222,16 +250,6 @@ export class ManifestStore {
       `this repository lacks ${missing.length} of the manifest's references; push them first`,
       missing.slice(0, 20).map(({ digest, mediaType }) => ({ digest, mediaType })),
     );
-  }
-
-  /** Size of a manifest of this repository. */
-  async #size(digest: Digest): Promise<number | undefined> {
-    const [stored, info] = await Promise.all([
-      readLink(this.#driver, layout.revisionLink(this.#name, digest)),
-      this.#driver.head(layout.blob(digest)),
-    ]);
-    if (stored === undefined) return undefined;
-    return stored === digest && info !== undefined ? info.size : (await this.#driver.head(layout.blob(stored)))?.size;
   }
 }
 

@@ -5,8 +5,10 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { BlobStore } from "./blob-store.ts";
 import { CatalogIndex, type CatalogRefresh } from "./catalog-index.ts";
 import { isRepository, listRepositories } from "./catalog.ts";
+import { gcTimes, type GcTimes } from "./gc-times.ts";
 import { ManifestStore, type ManifestPolicy } from "./manifest-store.ts";
 import type { NamePage, PageRequest } from "./page.ts";
+import { Promises } from "./promises.ts";
 import { RecentMap } from "./recent-map.ts";
 import { ReferrerIndex } from "./referrer-index.ts";
 import { TagStore } from "./tag-store.ts";
@@ -25,6 +27,10 @@ export interface RegistryParts {
    * The index is written by pushes, and by the first listing, so a registry that may not write has to walk. Default "walk".
    */
   readonly catalog?: "walk" | "index";
+  /** The times of garbage collection: those of the collector, and of every other process. Default `gcTimes()`. */
+  readonly times?: GcTimes;
+  /** How a push waits while what it brings is being deleted. Default: by a timer. */
+  readonly pause?: (ms: number) => Promise<unknown>;
 }
 
 /** One repository: what it holds, by kind. */
@@ -43,24 +49,27 @@ export class Registry {
   readonly #parts: RegistryParts;
   readonly #tagsSeen = new RecentMap<Digest>(limits.tagsSeen);
   readonly #catalog: CatalogIndex | undefined;
+  readonly #promises: Promises;
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
     this.#catalog = parts.catalog === "index" ? new CatalogIndex(parts.driver, parts.now) : undefined;
+    this.#promises = new Promises(parts.driver, parts.times ?? gcTimes(), parts.now, parts.pause);
   }
 
   /** The repository of this name, whether it exists or not. Costs nothing. */
   repository(name: RepositoryName): Repository {
     const { driver, policy, now, tagConcurrency = 8 } = this.#parts;
-    const blobs = new BlobStore(driver, name);
+    const blobs = new BlobStore(driver, name, this.#promises);
     const tags = new TagStore(driver, name, tagConcurrency, this.#tagsSeen);
     const referrers = new ReferrerIndex(driver, name);
+    const stores = { tags, referrers, catalog: this.#catalog, promises: this.#promises };
     return {
       name,
       blobs,
       tags,
-      uploads: new UploadStore(driver, name, blobs, now),
-      manifests: new ManifestStore(driver, name, { blobs, tags, referrers, catalog: this.#catalog }, policy),
+      uploads: new UploadStore(driver, name, { blobs, promises: this.#promises }, now),
+      manifests: new ManifestStore(driver, name, stores, policy),
       exists: async () => await isRepository(driver, name),
     };
   }

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import * as z from "zod";
 import { algorithmOf, CANONICAL_ALGORITHM, digestFrom, type Digest, type DigestAlgorithm } from "../oci/digest.ts";
 import { RangeMismatchError, RegistryError } from "../oci/error.ts";
@@ -25,6 +24,8 @@ import {
 } from "../storage/driver.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { layout } from "./layout.ts";
+import type { Clearance, Promises } from "./promises.ts";
+import { isSessionId, newSessionId } from "./session-id.ts";
 
 /** A request's body. It can be read once. */
 export type Body = AsyncIterable<Uint8Array>;
@@ -69,17 +70,6 @@ interface Session {
 }
 
 /**
- * UUIDs of version 8, whose meaning is their maker's (RFC 9562). Registries of the distribution make versions 4 and 7: a
- * session of theirs has a start just as ours, but its bytes lie elsewhere, so it would pass for an empty one of ours.
- */
-const OWN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-function newId(): string {
-  const id = randomUUID();
-  return `${id.slice(0, 14)}8${id.slice(15)}`;
-}
-
-/**
  * Upload sessions of one repository. All of a session is in storage, so it survives a restart and any process can go on
  * with it.
  *
@@ -94,18 +84,25 @@ export class UploadStore {
   readonly #driver: StorageDriver;
   readonly #name: RepositoryName;
   readonly #blobs: BlobStore;
+  readonly #promises: Promises;
   readonly #now: () => Date;
 
-  constructor(driver: StorageDriver, name: RepositoryName, blobs: BlobStore, now: () => Date) {
+  constructor(
+    driver: StorageDriver,
+    name: RepositoryName,
+    { blobs, promises }: { blobs: BlobStore; promises: Promises },
+    now: () => Date,
+  ) {
     this.#driver = driver;
     this.#name = name;
     this.#blobs = blobs;
+    this.#promises = promises;
     this.#now = now;
   }
 
   /** Starts a session; gives its id. `algorithm` is what the client means to commit with. */
   async start(algorithm: DigestAlgorithm = CANONICAL_ALGORITHM): Promise<string> {
-    const id = newId();
+    const id = newSessionId();
     const startedAt = this.#now()
       .toISOString()
       .replace(/\.\d+Z$/, "Z");
@@ -162,6 +159,7 @@ export class UploadStore {
    * A retry after a lost answer succeeds again. Throws what `append` throws, and DIGEST_INVALID.
    */
   async commit(id: string, digest: Digest, last?: Chunk): Promise<void> {
+    const clearance = this.#promises.ahead(layout.blobMark(digest));
     let session: Session;
     try {
       session = await this.#open(id);
@@ -175,7 +173,7 @@ export class UploadStore {
       const ended =
         last === undefined || (last.range?.start ?? 0) > 0
           ? await this.#wasCommitted(digest, last)
-          : await this.#put(digest, last, async (sent) => await this.#isEnd(digest, sent));
+          : await this.#put(digest, last, clearance, async (sent) => await this.#isEnd(digest, sent));
       if (ended) {
         await this.#remove(id, session);
         return;
@@ -190,7 +188,7 @@ export class UploadStore {
         await this.#noteDigest(id, session, digest);
         hasState = true;
       }
-      await this.#publish(draft, digest, actual);
+      await this.#publish(draft, digest, actual, clearance);
     } catch (error) {
       // The bytes that came with this request go; the session stays as it was, to be tried again.
       if (written !== undefined && !(error instanceof OverloadedError)) await this.#discard(draft, state.draft);
@@ -205,15 +203,21 @@ export class UploadStore {
    * if they are what was announced. Throws DIGEST_INVALID, SIZE_INVALID, RangeMismatchError.
    */
   async put(digest: Digest, chunk: Chunk): Promise<void> {
-    await this.#put(digest, chunk, async () => false);
+    await this.#put(digest, chunk, this.#promises.ahead(layout.blobMark(digest)), async () => false);
   }
 
   /** The same, but for bytes of another digest that `isKnown` says are none the less what the client meant. */
-  async #put(digest: Digest, { body, length, range }: Chunk, isKnown: (sent: Sent) => Promise<boolean>): Promise<true> {
+  async #put(
+    digest: Digest,
+    { body, length, range }: Chunk,
+    clearance: Clearance,
+    isKnown: (sent: Sent) => Promise<boolean>,
+  ): Promise<true> {
     if (range !== undefined && range.start !== 0) throw new RangeMismatchError(0);
     const hasher = bodyHasher(algorithmOf(digest));
     const hashed = new HashedBody(body, hasher);
     let actual: Digest | undefined;
+    let cleared: Date | undefined;
     try {
       await this.#driver.drafts.write(layout.blob(digest), hashed, {
         ...(length === undefined ? {} : { length }),
@@ -221,6 +225,7 @@ export class UploadStore {
           checkLength(range, hashed.bytes);
           actual = await hasher.digest();
           checkDigest(digest, actual);
+          cleared = await clearance.clear();
         },
       });
     } catch (error) {
@@ -228,7 +233,7 @@ export class UploadStore {
       if (differs && (await isKnown({ bytes: hashed.bytes, digest: actual }))) return true;
       throw error;
     }
-    await this.#blobs.link(digest);
+    await this.#blobs.link(digest, cleared);
     return true;
   }
 
@@ -274,8 +279,9 @@ export class UploadStore {
   }
 
   /** Makes a draft that has the `actual` digest visible if that is the wanted one: bytes first, then the link. */
-  async #publish(draft: Draft, digest: Digest, actual: Digest): Promise<void> {
+  async #publish(draft: Draft, digest: Digest, actual: Digest, clearance: Clearance): Promise<void> {
     checkDigest(digest, actual);
+    const cleared = await clearance.clear();
     const key = layout.blob(digest);
     try {
       await this.#driver.drafts.publish(draft, key);
@@ -285,7 +291,7 @@ export class UploadStore {
         throw error instanceof DraftGoneError ? endedElsewhere() : error;
       }
     }
-    await this.#blobs.link(digest);
+    await this.#blobs.link(digest, cleared);
   }
 
   /** The digest of a draft, from what is known already where that will do, else by reading it. */
@@ -338,7 +344,7 @@ export class UploadStore {
    */
   async #wasCommitted(digest: Digest, last: Chunk | undefined): Promise<boolean> {
     if (last === undefined) return await this.#isEnd(digest, NOTHING);
-    if ((await this.#blobs.head(digest)) === undefined) return false;
+    if ((await this.#blobs.promise(digest)) === undefined) return false;
     const hasher = nativeHasher(algorithmOf(digest));
     const body = new HashedBody(last.body, hasher);
     const passing = body[Symbol.asyncIterator]();
@@ -348,7 +354,7 @@ export class UploadStore {
 
   /** Is there such a blob, and does it end with these bytes? */
   async #isEnd(digest: Digest, sent: Sent): Promise<boolean> {
-    const blob = await this.#blobs.head(digest);
+    const blob = await this.#blobs.promise(digest);
     if (blob === undefined || sent.bytes > blob.size) return false;
     if (sent.bytes === 0) return true;
     // The whole of it: nothing need be read.
@@ -362,7 +368,7 @@ export class UploadStore {
   }
 
   async #open(id: string): Promise<Session> {
-    if (!OWN_ID.test(id)) throw unknownUpload(id);
+    if (!isSessionId(id)) throw unknownUpload(id);
     const [started, stored] = await Promise.all([
       this.#driver.head(layout.uploadStart(this.#name, id)),
       this.#driver.get(layout.uploadState(this.#name, id)),

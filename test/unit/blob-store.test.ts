@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { parseRepositoryName } from "../../shared/oci/reference.ts";
 import { BlobStore } from "../../shared/registry/blob-store.ts";
+import { gcTimes } from "../../shared/registry/gc-times.ts";
+import { Promises } from "../../shared/registry/promises.ts";
 import { digestOf } from "../../shared/oci/hasher.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
 
@@ -12,6 +14,7 @@ describe("a link that cannot be read", () => {
   function store(slow: boolean, openingFails: boolean): { blobs: BlobStore; state: { open: number } } {
     const driver = new MemoryDriver();
     const state = { open: 0 };
+    const promises = new Promises(driver, gcTimes(), () => new Date());
     driver.read = async () => await Promise.reject(new Error("the link"));
     driver.get = async () => {
       if (slow) await new Promise((resolve) => setImmediate(resolve));
@@ -24,7 +27,7 @@ describe("a link that cannot be read", () => {
       });
       return { size: 1, etag: "e", lastModified: new Date(), asOf: new Date(), body };
     };
-    return { blobs: new BlobStore(driver, parseRepositoryName("a")), state };
+    return { blobs: new BlobStore(driver, parseRepositoryName("a"), promises), state };
   }
 
   it.each([

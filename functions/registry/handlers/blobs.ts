@@ -31,9 +31,12 @@ export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget)
   const range = request.method === "HEAD" || !rangeApplies(request, etag) ? undefined : request.header("range");
   const precondition = checkPreconditions(request.header("if-match"), request.header("if-none-match"), etag);
 
+  // Who may push goes on from a HEAD to push what names the blob: to them its answer is a promise.
+  const isPromised = isPromise(request, name);
+
   if (precondition === "proceed" && isRedirected(request, blobs)) {
     const method = request.method === "HEAD" ? "HEAD" : "GET";
-    const url = (await blobs.presign(digest, method)) ?? unknown(digest);
+    const url = (await blobs.presign(digest, method, isPromised)) ?? unknown(digest);
     // The URL lets in whoever has it, and not for long: nobody else shall be given it.
     return empty(307, { Location: url, "Docker-Content-Digest": digest, "Cache-Control": "no-store" });
   }
@@ -45,7 +48,7 @@ export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget)
       body: blob.body,
     };
   }
-  const { size } = (await blobs.head(digest)) ?? unknown(digest);
+  const { size } = (await (isPromised ? blobs.promise(digest) : blobs.head(digest))) ?? unknown(digest);
   if (precondition === "not-modified") return { status: 304, headers, body: null };
   if (precondition === "failed") return empty(412, headers);
   const ranges = parseRanges(range, size);
@@ -75,6 +78,12 @@ export async function getBlob(request: ApiRequest, { name, digest }: BlobTarget)
 export async function deleteBlob(request: ApiRequest, { name, digest }: BlobTarget): Promise<Answer> {
   if (!(await request.registry.repository(name).blobs.unlink(digest))) unknown(digest);
   return empty(202, { "Docker-Content-Digest": digest });
+}
+
+/** A registry that is read-only takes no push, and so promises nothing. */
+function isPromise({ method, settings, authorizer, principal }: ApiRequest, repository: RepositoryName): boolean {
+  if (method !== "HEAD" || settings.readOnly) return false;
+  return authorizer.authorize(principal, [{ kind: "repository", repository, actions: ["pull", "push"] }]);
 }
 
 /** The store has an ETag of its own, and would answer 412 to If-Match with ours. */

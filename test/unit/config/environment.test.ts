@@ -55,6 +55,7 @@ describe("variables", () => {
     [{ REGISTRY_STORAGE_DELETE_ENABLED: "" }, (c) => c.storage.deleteEnabled, false],
     [{ REGISTRY_STORAGE_MAINTENANCE_READONLY: "{enabled: true}" }, (c) => c.storage.readOnly, true],
     [{ REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "true" }, (c) => c.storage.readOnly, true],
+    [{ REGISTRY_STORAGE_MAINTENANCE_GC_GRACE: "2h" }, (c) => c.storage.gc.graceMs, 7_200_000],
     [{ REGISTRY_STORAGE_TAG_CONCURRENCYLIMIT: "2" }, (c) => c.storage.tagConcurrency, 2],
     [
       { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: "/x" },

@@ -12,6 +12,8 @@ honours([
   ["storage", { inmemory: {}, maintenance: { readonly: { enabled: true } } }, (c) => c.storage.readOnly, true],
   ["storage", { inmemory: {}, maintenance: { readonly: true } }, (c) => c.storage.readOnly, true],
   ["storage", { inmemory: {}, maintenance: { readonly: false } }, (c) => c.storage.readOnly, false],
+  ["storage", { inmemory: {} }, (c) => c.storage.gc, { graceMs: 86_400_000 }],
+  ["storage", { inmemory: {}, maintenance: { gc: { grace: "90m" } } }, (c) => c.storage.gc, { graceMs: 5_400_000 }],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
   [
@@ -55,6 +57,7 @@ refuses([
     'storage.maintenance.uploadpurging.interval: expected a duration with its unit, such as 10s or 1h30m, above 0, at most 596h, got "0s"',
   ],
   [file({ storage: { inmemory: {}, maintenance: { uploadpurging: { interval: "720h" } } } }), {}, "at most 596h"],
+  [file({ storage: { inmemory: {}, maintenance: { gc: { grace: "59s" } } } }), {}, "storage.maintenance.gc.grace"],
   [
     file({ storage: { inmemory: {}, tag: { concurrencylimit: -1 } } }),
     {},
