@@ -243,7 +243,7 @@ async function signIn(
     await settings.uploads?.refresh();
   }
   if ("value" in parsed && isSigned(parsed.value)) {
-    scope.principal = checkSigned(settings.uploads, parsed.value);
+    scope.principal = await checkSigned(settings.uploads, parsed.value);
     return parsed.value;
   }
   const isFaulty = "error" in parsed && looksSigned(path);

@@ -1,5 +1,5 @@
 /** Signed addresses of upload sessions: who is sent to the host for uploads, with what, and who is let in there. */
-import { Capabilities, type Grant } from "../../shared/auth/capability.ts";
+import { Capabilities, type Grant, type Verdict } from "../../shared/auth/capability.ts";
 import type { Principal } from "../../shared/auth/authenticator.ts";
 import type { ParameterReference, UploadsConfig } from "../../shared/config/config.ts";
 import { secretsIn } from "../../shared/config/uploads.ts";
@@ -11,14 +11,14 @@ import type { TextSource } from "../../shared/reloading/reloading.ts";
 export interface Secrets {
   /** The first signs, all are accepted; at least one. */
   latest(): readonly string[];
-  /** Brings them up to date. Never rejects. */
-  refresh(): Promise<void>;
+  /** Brings them up to date; `urgent`, where one is missing. Never rejects. */
+  refresh(urgent?: boolean): Promise<void>;
 }
 
 /** Where the bodies of uploads go, and what lets them in. */
 export interface UploadAddresses {
   /** Brings what signs up to date: to be called before a request that `capabilities` are asked for. Never rejects. */
-  refresh(): Promise<void>;
+  refresh(urgent?: boolean): Promise<void>;
   readonly capabilities: Capabilities;
   /** Scheme, host, port and perhaps a path, with no slash at the end. Absent: nobody is sent anywhere. */
   readonly host?: string;
@@ -48,8 +48,8 @@ export async function openSecrets(
     let latest = await lines.current();
     return {
       latest: () => latest,
-      refresh: async () => {
-        latest = await lines.current();
+      refresh: async (urgent) => {
+        latest = await lines.current(urgent);
       },
     };
   } catch (error) {
@@ -73,7 +73,7 @@ export function createUploadAddresses(
   const patterns = clients.map((source) => new RegExp(source, "iu"));
   const names = host === undefined ? [] : hostHeadersOf(new URL(host));
   return {
-    refresh: async () => await secrets.refresh(),
+    refresh: async (urgent) => await secrets.refresh(urgent),
     capabilities: new Capabilities({ secrets: () => secrets.latest(), lifetimeMs: expiryMs, now }),
     ...(host === undefined ? {} : { host }),
     follows: (userAgent) => patterns.some((pattern) => pattern.test(userAgent)),
@@ -97,14 +97,19 @@ export function signedSession(
 }
 
 /**
- * Who may use a signed address. Throws BLOB_UPLOAD_UNKNOWN, which makes clients begin the upload again, and never asks for
+ * Who may use a signed address. One that another instance has signed with a secret that is new here is good. Throws BLOB_UPLOAD_UNKNOWN, which makes clients begin the upload again, and never asks for
  * credentials: they belong to another host, or were consumed with a body.
  */
-export function checkSigned(
+export async function checkSigned(
   uploads: UploadAddresses | undefined,
   { name, id, capability }: { name: RepositoryName; id: string; capability: string },
-): Principal {
-  const verdict = uploads?.capabilities.verify(capability, grantOf(name, id)) ?? { kind: "refused" };
+): Promise<Principal> {
+  const verify = (): Verdict => uploads?.capabilities.verify(capability, grantOf(name, id)) ?? { kind: "refused" };
+  let verdict = verify();
+  if (verdict.kind === "refused") {
+    await uploads?.refresh(true);
+    verdict = verify();
+  }
   switch (verdict.kind) {
     case "granted":
       return verdict.principal;

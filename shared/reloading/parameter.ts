@@ -2,6 +2,8 @@ import type { Reloading, ReloadingOptions, TextSource } from "./reloading.ts";
 
 /** How often a text that somebody else keeps is read, at most. In milliseconds, as all that follows. */
 const MAX_AGE_MS = 60_000;
+/** The same where somebody has reason to think that it has changed: anybody can give such a reason. */
+const URGENT_AGE_MS = 10_000;
 /** How long a request waits for the text to be read anew; then what it last said is used. */
 const PATIENCE_MS = 1_000;
 
@@ -17,7 +19,7 @@ export interface ParameterOptions {
 
 /**
  * A text in a store of parameters. Who asks for it makes it be read again, when a minute has passed since it was read last,
- * well or not: a function stands still between requests, so nothing is done then.
+ * well or not, or ten seconds where that is urgent: a function stands still between requests, so nothing is done then.
  */
 export function parameterSource(source: ParameterOptions): TextSource {
   return { name: source.name, open: async (options) => await ReloadingParameter.open(source, options) };
@@ -48,8 +50,9 @@ class ReloadingParameter<T> implements Reloading<T> {
     return new ReloadingParameter(source, options, await source.read(), readAt);
   }
 
-  async current(): Promise<T> {
-    if (this.#clock() - this.#readAt >= MAX_AGE_MS) await (this.#waiting ??= this.#refresh());
+  async current(urgent = false): Promise<T> {
+    if (this.#clock() - this.#readAt >= (urgent ? URGENT_AGE_MS : MAX_AGE_MS))
+      await (this.#waiting ??= this.#refresh());
     return this.#value;
   }
 

@@ -5,8 +5,10 @@ export interface Reloading<T> {
   /**
    * The value as it is now, or was last known. The same object as long as the text is the same. A text that is missing,
    * unreadable or bad leaves the last good value in force. Never rejects.
+   *
+   * `urgent`: the caller has reason to think that the text has changed. Where others keep it, it is then read more often.
    */
-  current(): Promise<T>;
+  current(urgent?: boolean): Promise<T>;
 }
 
 /** What is made of a text. */

@@ -1,6 +1,7 @@
 /** Texts that AWS keeps: how they are asked for, what is said when they cannot be had, and when they are read again. */
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { openSecrets, createUploadAddresses } from "../../functions/registry/upload-addresses.ts";
+import { checkSigned, createUploadAddresses, openSecrets } from "../../functions/registry/upload-addresses.ts";
+import type { RepositoryName } from "../../shared/oci/reference.ts";
 import { AwsTexts, type AwsText } from "../../shared/reloading/aws.ts";
 import { parameterSource } from "../../shared/reloading/parameter.ts";
 import type { Reloading } from "../../shared/reloading/reloading.ts";
@@ -223,6 +224,31 @@ describe("secrets in a parameter", () => {
     expect(capabilities.verify(rotated, grant).kind).toBe("granted");
     expect(complaints).toEqual([expect.stringMatching(/line 2 is too short/)]);
     expect(complaints.join("\n")).not.toContain("hush");
+  });
+
+  it("that are new are known as soon as another instance signs with one, and whatever comes they are read each ten seconds at most", async () => {
+    write(first);
+    const [one, other] = [await open(), await open()];
+    server.texts.set(NAME, [second, first].join("\n"));
+    now += 10_000;
+    await one.refresh(true);
+    const [name, id] = ["r", "s"] as [RepositoryName, string];
+    const capability = one.capabilities.mint(grant, ann);
+    // What nobody has signed makes the other look, and again only later.
+    const before = server.asked.length;
+    for (let guess = 0; guess < 20; guess++)
+      await expect(checkSigned(other, { name, id, capability: "x" })).rejects.toThrow("not the address of an upload");
+    expect(server.asked.length - before).toBe(1);
+    expect(await checkSigned(other, { name, id, capability })).toEqual(ann);
+    server.texts.set(NAME, [third, second].join("\n"));
+    now += 10_000;
+    await one.refresh(true);
+    const next = one.capabilities.mint(grant, ann);
+    expect(await checkSigned(other, { name, id, capability: next })).toEqual(ann);
+    now += 9_999;
+    const looked = server.asked.length;
+    await expect(checkSigned(other, { name, id, capability: "x" })).rejects.toThrow();
+    expect(server.asked.length).toBe(looked);
   });
 
   it.each([
