@@ -1,0 +1,405 @@
+/** A run of the collector, again and again; it may be killed, or paused for any time, at each of its steps. */
+import type { Cell, State } from "./cells.ts";
+import { NOT_NOW, Program, REST, type Label } from "./program.ts";
+import {
+  ABSENT,
+  CLEARED,
+  CONDEMNED,
+  DELETING,
+  drop,
+  SWEPT,
+  type Look,
+  type Mark,
+  type Permit,
+  type StoredObject,
+} from "./store.ts";
+import type { StepName } from "./steps.ts";
+import type { Manifest, World } from "./world.ts";
+
+/** What has a mark: a digest, or a revision of a repository. */
+interface Item {
+  readonly name: string;
+  readonly mark: Mark;
+  /** What is deleted with it, in this order. */
+  readonly objects: readonly Part[];
+  /** Items that must be gone before: parents and subject. */
+  readonly parents: readonly number[];
+}
+
+interface Part {
+  readonly kind: "referrer entry" | "revision" | "link" | "bytes";
+  readonly object: StoredObject;
+}
+
+/** A listing, or a page of one, and the reading of what it shows; false is a fault. */
+interface Read {
+  readonly name: StepName;
+  readonly of: string;
+  readonly run: (s: State) => boolean;
+}
+
+/** What a run knows of an item. */
+interface Notes {
+  /** How old the mark was when it was listed. */
+  readonly age: Cell;
+  readonly look: Look;
+  /** What was seen of it: NOTHING, STORED (something old), or KEPT (it is live, or something of it is young). */
+  readonly seen: Cell;
+  /** This run has deleted it. */
+  readonly deleted: Cell;
+  readonly permit: Permit;
+}
+
+const NOTHING = 0;
+const STORED = 1;
+const KEPT = 2;
+
+const YOUNG = 0;
+/** Condemned for SETTLE or longer; in another state for longer than D. */
+const RIPE = 1;
+
+/** A request that was sent by a run which does not wait for it any more. */
+interface Flight {
+  /** Which of the item's objects it deletes, from 1; the mark after the last; 0: none. */
+  readonly what: Cell;
+  readonly permit: Permit;
+  readonly program: Program;
+}
+
+/** What there is to collect in a world. Revisions, parents first, then digests. */
+export function itemsOf(world: World): Item[] {
+  const { blobs, manifests, rules } = world;
+  const revisions = world.untagged ? manifests.filter((manifest) => manifest.mark !== undefined) : [];
+  const parentsOf = (manifest: Manifest): number[] =>
+    revisions.flatMap((other, index) =>
+      other.children.includes(manifest) || manifest.subject === other ? [index] : [],
+    );
+  const part =
+    (kind: Part["kind"]) =>
+    (object: StoredObject): Part => ({ kind, object });
+  const inOrder = (links: readonly Part[], bytes: Part): Part[] =>
+    rules.linksBeforeBytes ? [...links, bytes] : [bytes, ...links];
+  const items: Item[] = [];
+  for (const manifest of revisions) {
+    const { name, mark, revision, entry } = manifest;
+    if (mark === undefined) continue;
+    const entries = entry === undefined ? [] : [entry].map(part("referrer entry"));
+    const objects = [...entries, part("revision")(revision)];
+    items.push({ name: `revision of ${name}`, mark, objects, parents: parentsOf(manifest) });
+  }
+  for (const { name, mark, bytes, links } of blobs) {
+    items.push({ name, mark, objects: inOrder(links.map(part("link")), part("bytes")(bytes)), parents: [] });
+  }
+  for (const { name, content } of manifests) {
+    if (content !== undefined)
+      items.push({ name, mark: content.mark, objects: [part("bytes")(content.bytes)], parents: [] });
+  }
+  return items;
+}
+
+/** Requests under way, one for each item: a late one of a run that has given up waiting for it. */
+export function flightsOf(world: World, items: readonly Item[]): Flight[] {
+  return items.map((item) => {
+    const program = new Program(world.cells, `late DELETE (${item.name})`);
+    const what = program.register("of");
+    const permit = item.mark.permit(program, item.mark.look(program));
+    const underWay = program.label();
+    program.on(underWay, "late request: takes effect, unless its permit is over", item.name, (s) => {
+      if (item.mark.permits(s, permit)) {
+        const object = item.objects[what.get(s) - 1]?.object;
+        if (object === undefined) item.mark.delete(s);
+        else object.delete(s);
+      }
+      program.forget(s);
+      return REST;
+    });
+    program.disturb(underWay, "is lost", (s) => {
+      program.forget(s);
+      return REST;
+    });
+    return { what, permit, program };
+  });
+}
+
+export class Collector extends Program {
+  readonly #world: World;
+  readonly #items: readonly Item[];
+  readonly #notes: readonly Notes[];
+  readonly #flights: readonly Flight[];
+  /** The listings that are still to be read, one bit each. */
+  readonly #pending: Cell;
+  /** Where each item is dealt with. */
+  readonly #decide: ((s: State) => Label)[] = [];
+
+  constructor(world: World, name: string, items: readonly Item[], flights: readonly Flight[] = []) {
+    super(world.cells, name);
+    this.#world = world;
+    this.#items = items;
+    this.#flights = flights;
+    this.#pending = this.register("listings to read");
+    this.#notes = items.map((item) => {
+      const look = item.mark.look(this);
+      return {
+        age: this.register(`${item.mark.name} is ripe`),
+        look,
+        seen: this.register(`${item.name} is stored (2: kept)`),
+        deleted: this.register(`${item.name} deleted`),
+        permit: item.mark.permit(this, look),
+      };
+    });
+    for (let i = items.length - 1; i >= 0; i--) this.#decide[i] = this.#step4(i);
+    this.#listing();
+    this.finish(true);
+  }
+
+  #end(s: State): Label {
+    this.forget(s);
+    return REST;
+  }
+
+  /** Steps 1 and 2. */
+  #listing(): void {
+    const { rules, times, anyOrder, backend } = this.#world;
+    const reads = this.#reads();
+    const all = (1 << reads.length) - 1;
+    const [reading, late] = [this.label(), this.label()];
+    const listMarks = (s: State): void => {
+      this.#items.forEach(({ mark }, i) => {
+        const notes = this.#notes[i];
+        if (notes === undefined) return;
+        const state = mark.read(s, notes.look);
+        const ripe = state === CONDEMNED ? mark.age(s) >= times.SETTLE : mark.age(s) > times.D;
+        const isTombstone = state === SWEPT || state === CLEARED;
+        const old = ripe || (state === CONDEMNED && !rules.settle) || (isTombstone && !rules.tombstonesStay);
+        notes.age.set(s, state !== ABSENT && old ? RIPE : YOUNG);
+        // A tombstone is deleted with a permit of the time at which it was listed.
+        if (isTombstone && old) notes.permit.given.start(s);
+      });
+    };
+    const [revoke, early] = [this.label(), this.label()];
+    const mark = (s: State): Label => {
+      this.#pending.set(s, all);
+      if (rules.marksFirst) listMarks(s);
+      return backend === "folder" && rules.revokedAfterMarks ? revoke : reading;
+    };
+    const revokeExpired = (s: State): void => {
+      for (const item of this.#items) item.mark.revokeExpired(s);
+    };
+    if (backend === "folder" && !rules.revokedAfterMarks) {
+      this.on(REST, "run: revoke expired permits", "", (s) => {
+        revokeExpired(s);
+        return early;
+      });
+      this.on(early, "run: LIST marks", "", mark);
+    } else {
+      this.on(REST, "run: LIST marks", "", mark);
+      this.on(revoke, "run: revoke expired permits", "", (s) => {
+        revokeExpired(s);
+        return reading;
+      });
+    }
+    const go = (s: State): Label => {
+      if (this.#pending.get(s) !== 0) return reading;
+      return rules.marksFirst ? this.#next(s, 0) : late;
+    };
+    this.on(late, "mutant: LIST marks after the rest", "", (s) => {
+      listMarks(s);
+      return this.#next(s, 0);
+    });
+    reads.forEach(({ name, of, run }, index) => {
+      const read = (s: State): boolean => {
+        const left = this.#pending.get(s) & ~(1 << index);
+        const isFirst = (left & ((1 << index) - 1)) === 0;
+        if (left === this.#pending.get(s) || !(anyOrder || isFirst)) return false;
+        this.#pending.set(s, left);
+        return true;
+      };
+      this.on(reading, name, of, (s) => {
+        if (!read(s)) return NOT_NOW;
+        return run(s) || !rules.faultEndsRun ? go(s) : this.#end(s);
+      });
+      this.disturb(reading, `${name} (${of}) fails`, (s) => {
+        if (!read(s)) return NOT_NOW;
+        return rules.faultEndsRun ? this.#end(s) : go(s);
+      });
+    });
+  }
+
+  /** Each listing, and the reading of what it shows; false is a fault. */
+  #reads(): Read[] {
+    const { blobs, manifests, times, tag, untagged } = this.#world;
+    const seen = (mark: Mark | undefined, object: StoredObject) => (s: State) => {
+      if (!object.exists(s)) return true;
+      const cell = this.#notesOf(mark)?.seen;
+      if (object.age(s) <= times.HORIZON) cell?.set(s, KEPT);
+      else if (cell?.get(s) === NOTHING) cell.set(s, STORED);
+      return true;
+    };
+    const keep = (s: State, mark: Mark | undefined): void => this.#notesOf(mark)?.seen.set(s, KEPT);
+    const reads: Read[] = [];
+    for (const { mark, bytes, links } of blobs) {
+      for (const link of links) reads.push({ name: "run: LIST links", of: link.name, run: seen(mark, link) });
+      reads.push({ name: "run: LIST blobs", of: bytes.name, run: seen(mark, bytes) });
+    }
+    for (const manifest of manifests) {
+      const { content, revision, mark } = manifest;
+      if (content !== undefined) {
+        const { bytes } = content;
+        reads.push({ name: "run: LIST blobs", of: bytes.name, run: seen(content.mark, bytes) });
+      }
+      reads.push({
+        name: "run: LIST revisions",
+        of: manifest.name,
+        run: (s: State) => {
+          if (!revision.exists(s)) return true;
+          seen(mark, revision)(s);
+          keep(s, content?.mark);
+          if (content !== undefined && !content.bytes.exists(s)) return false;
+          for (const blob of manifest.blobs) keep(s, blob.mark);
+          return true;
+        },
+      });
+    }
+    if (untagged) {
+      reads.push({
+        name: "run: LIST tags",
+        of: "",
+        run: (s: State) => {
+          keep(s, manifests[tag.get(s) - 1]?.mark);
+          return true;
+        },
+      });
+    }
+    return reads;
+  }
+
+  #notesOf(mark: Mark | undefined): Notes | undefined {
+    return this.#notes[this.#items.findIndex((item) => item.mark === mark)];
+  }
+
+  #next(s: State, index: number): Label {
+    return this.#decide[index]?.(s) ?? this.#end(s);
+  }
+
+  /** Each parent of a candidate is one too (`deleted`: was deleted by this run). */
+  #parentsAre(s: State, { parents }: Item, deleted: boolean): boolean {
+    if (!this.#world.rules.parentRule) return true;
+    return parents.every((parent) => {
+      const notes = this.#notes[parent];
+      const item = this.#items[parent];
+      if (notes === undefined || item === undefined || notes.seen.get(s) === NOTHING) return true;
+      if (notes.deleted.get(s) === 1) return true;
+      return !deleted && notes.seen.get(s) === STORED && this.#parentsAre(s, item, false);
+    });
+  }
+
+  /** Step 4 (and 5) for one item. Gives what finds the first operation that it needs. */
+  #step4(index: number): (s: State) => Label {
+    const { backend, rules } = this.#world;
+    const item = this.#items[index];
+    const notes = this.#notes[index];
+    if (item === undefined || notes === undefined) throw new Error(`no item ${index}`);
+    const { mark, objects } = item;
+    const { look, permit } = notes;
+    const [condemn, revoke, open, put, swept] = [this.label(), this.label(), this.label(), this.label(), this.label()];
+    const [revokeFirst, clear, remove] = [this.label(), this.label(), this.label()];
+    const hasChildren = this.#items.some(({ parents }) => parents.includes(index));
+
+    const done = (s: State): Label => {
+      drop(s, look);
+      notes.age.set(s, 0);
+      if (!hasChildren) notes.seen.set(s, NOTHING);
+      permit.given.stop(s);
+      return this.#next(s, index + 1);
+    };
+    const give = (s: State): void => {
+      if (rules.permitDatedBefore) permit.given.start(s);
+    };
+
+    this.on(condemn, "run: PUT condemned", mark.name, (s) => {
+      mark.swap(s, look, CONDEMNED);
+      return done(s);
+    });
+    this.on(revoke, "run: revoke permit", mark.name, (s) => {
+      mark.revoke(s, look);
+      return open;
+    });
+    this.on(open, "run: open permit", mark.name, (s) => {
+      give(s);
+      return put;
+    });
+    const answeredLate = this.label();
+    this.on(put, "run: PUT deleting", mark.name, (s) => {
+      if (!mark.swap(s, look, DELETING)) return done(s);
+      return rules.permitDatedBefore ? (sweeps[0] ?? swept) : answeredLate;
+    });
+    this.on(answeredLate, "mutant: the answer comes late, with its date", mark.name, (s) => {
+      permit.given.start(s);
+      return sweeps[0] ?? swept;
+    });
+    const sweeps = objects.map(() => this.label());
+    objects.forEach(({ kind, object }, k) => {
+      const after = sweeps[k + 1] ?? swept;
+      const sweep = sweeps[k] ?? REST;
+      this.on(sweep, `sweep: DELETE ${kind}`, object.name, (s) => {
+        if (!mark.permits(s, permit)) return done(s);
+        object.delete(s);
+        return after;
+      });
+      this.#giveUp(sweep, index, k + 1, done);
+    });
+    this.on(swept, "sweep: PUT swept", mark.name, (s) => {
+      if (mark.swap(s, look, SWEPT) && hasChildren) notes.deleted.set(s, 1);
+      return done(s);
+    });
+    this.on(revokeFirst, "run: revoke permit", mark.name, (s) => {
+      mark.revoke(s, look);
+      return clear;
+    });
+    this.on(clear, "run: PUT cleared", mark.name, (s) => {
+      mark.swap(s, look, CLEARED);
+      return done(s);
+    });
+    this.on(remove, "run: DELETE mark", mark.name, (s) => {
+      if (!rules.tombstonePermit || mark.permits(s, permit)) mark.delete(s);
+      return done(s);
+    });
+    this.#giveUp(remove, index, objects.length + 1, done);
+
+    return (s) => {
+      const isRipe = notes.age.get(s) === RIPE;
+      const isCandidate = notes.seen.get(s) === STORED && this.#parentsAre(s, item, false);
+      const mayGo = isCandidate && this.#parentsAre(s, item, true);
+      switch (look.state.get(s)) {
+        case CONDEMNED:
+          if (!isCandidate) return clear;
+          return isRipe && mayGo ? open : done(s);
+        case DELETING:
+          if (!isRipe) return done(s);
+          if (!isCandidate) return backend === "folder" ? revokeFirst : clear;
+          if (!mayGo) return done(s);
+          return backend === "folder" ? revoke : open;
+        case ABSENT:
+          return isCandidate ? condemn : done(s);
+        default:
+          if (isCandidate) return condemn;
+          return isRipe ? remove : done(s);
+      }
+    };
+  }
+
+  /** The answer is lost, and the run goes on with other things; the request may still be under way. */
+  #giveUp(label: Label, index: number, what: number, done: (s: State) => Label): void {
+    const flight = this.#flights[index];
+    const notes = this.#notes[index];
+    if (flight === undefined || notes === undefined) return;
+    this.disturb(label, "gives up waiting for it", (s) => {
+      if (flight.program.at(s) !== REST) return NOT_NOW;
+      flight.what.set(s, what);
+      flight.permit.given.set(s, notes.permit.given.get(s));
+      flight.permit.owner.isCurrent.set(s, notes.look.isCurrent.get(s));
+      flight.program.go(s, 1);
+      return done(s);
+    });
+  }
+}

@@ -1,0 +1,65 @@
+/** The protocol of docs/garbage-collection.md, in every interleaving of small cases. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { explore } from "./checker.ts";
+import { MUTANTS } from "./mutants.ts";
+import { modelOf, SCENARIOS, type Scenario } from "./scenarios.ts";
+import { STEPS } from "./steps.ts";
+
+const isAll = process.env["LADING_SELECTION"] === "all";
+const figures: string[] = [];
+
+describe("the protocol holds", () => {
+  test.each(SCENARIOS.filter(({ deep = false }) => isAll || !deep))("$name", (scenario) => {
+    const { states, transitions, violation } = explore(modelOf(scenario));
+    figures.push(`${scenario.name}: ${states} states, ${transitions} transitions`);
+    expect(violation === undefined ? "" : [violation.text, ...violation.trace].join("\n")).toBe("");
+  });
+
+  test("how many states there are", () => {
+    process.stdout.write(figures.map((line) => `    ${line}\n`).join(""));
+    expect(figures).not.toEqual([]);
+  });
+});
+
+describe("without this it would not", () => {
+  test.each(MUTANTS)("$what", (mutant) => {
+    const { violation } = explore(modelOf(scenarioNamed(mutant.scenario), mutant));
+    expect(violation?.text).toMatch(/^[1-5]: /);
+  });
+});
+
+describe("the steps", () => {
+  test("of the model are those of the list, each of them", () => {
+    const taken = SCENARIOS.flatMap((scenario) =>
+      modelOf(scenario).programs.flatMap(({ steps }) => steps.flat().map(({ name }) => name)),
+    );
+    expect(STEPS.filter((name) => !taken.includes(name))).toEqual([]);
+  });
+
+  test("are those of the page", () => {
+    const page = readFileSync("docs/garbage-collection.md", "utf8");
+    const section = /## Steps\n(.*?)\n## /s.exec(page)?.[1] ?? "";
+    const told = new Set([...section.matchAll(/^ {4}(\w[\w ]*?)(?:\(|:| {2}|$)|^ {6,}.*$/gm)].map(([line]) => line));
+    expect(told.size).toBeGreaterThan(0);
+    for (const name of STEPS) {
+      const [operation = "", step = ""] = name.split(": ");
+      expect(textOf(section, operation), name).toContain(step);
+    }
+  });
+});
+
+/** What the page says of an operation: from the line that names it to the next one. */
+function textOf(section: string, operation: string): string {
+  const lines = section.split("\n");
+  const isHead = (line: string): boolean => /^ {4}\S/.test(line);
+  const first = lines.findIndex((line) => isHead(line) && new RegExp(`^ {4}${operation}\\b`).test(line));
+  const length = lines.slice(first + 1).findIndex(isHead);
+  return first < 0 ? "" : lines.slice(first, length < 0 ? undefined : first + 1 + length).join("\n");
+}
+
+function scenarioNamed(name: string): Scenario {
+  const scenario = SCENARIOS.find((one) => one.name === name);
+  if (scenario === undefined) throw new Error(`no scenario: ${name}`);
+  return scenario;
+}

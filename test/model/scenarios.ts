@@ -1,0 +1,139 @@
+/** Small cases, each with every interleaving of all that may happen in it. */
+import type { State } from "./cells.ts";
+import type { Model } from "./checker.ts";
+import { Collector, flightsOf, itemsOf } from "./collector.ts";
+import { acknowledgedAreComplete, garbageGoes } from "./invariants.ts";
+import { REST, type Program } from "./program.ts";
+import { commit, head, Pusher, putManifest, send } from "./pusher.ts";
+import { deletesManifest, deletesTag } from "./user.ts";
+import { World, type Settings } from "./world.ts";
+
+/** What a scenario makes of its world: who acts in it besides the collectors, and what there is at first. */
+interface Cast {
+  readonly programs: readonly Program[];
+  readonly initial?: (s: State) => void;
+}
+
+export interface Scenario extends Settings {
+  readonly name: string;
+  readonly collectors?: number;
+  /** Requests of a run may be under way after it gave up waiting for them. */
+  readonly late?: boolean;
+  /** Too large for every day: `npm test -- --all`. */
+  readonly deep?: boolean;
+  readonly cast: (world: World) => Cast;
+}
+
+/** The model of a scenario; `changes` make a mutant of it. */
+export function modelOf(scenario: Scenario, changes: Pick<Settings, "times" | "rules"> = {}): Model {
+  const { times, rules } = scenario;
+  const world = new World({
+    ...scenario,
+    times: { ...times, ...changes.times },
+    rules: { ...rules, ...changes.rules },
+  });
+  const { programs: others, initial } = scenario.cast(world);
+  const items = itemsOf(world);
+  const flights = scenario.late === true ? flightsOf(world, items) : [];
+  const collectors = Array.from(
+    { length: scenario.collectors ?? 2 },
+    (_, i) => new Collector(world, `run ${"ABC"[i] ?? ""}`, items, flights),
+  );
+  const programs: Program[] = [...others, ...flights.map(({ program }) => program), ...collectors];
+  const [first] = collectors;
+  const complete = acknowledgedAreComplete(world);
+  const garbage = first === undefined ? undefined : garbageGoes(world, first, programs);
+  const state = world.cells.blank();
+  initial?.(state);
+  return {
+    cells: world.cells,
+    programs,
+    initial: [state],
+    check: (s) => {
+      complete(s);
+      if (others.every((program) => program.at(s) === REST)) garbage?.(s);
+    },
+  };
+}
+
+/** A client that asks with HEAD whether it must upload, does where it must, and pushes its manifest. */
+function pushesAfterHead(world: World): Cast {
+  const blob = world.blob("b");
+  const manifest = world.manifest("m", { blobs: [blob] });
+  const p = new Pusher(world, "pusher");
+  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  p.alias(REST, head(p, blob, 0, waits, REST));
+  return {
+    programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => {
+      blob.bytes.restore(s);
+      blob.links[0]?.restore(s);
+    },
+  };
+}
+
+function pushesAfterUpload(world: World): Cast {
+  const blob = world.blob("b");
+  const manifest = world.manifest("m", { blobs: [blob] });
+  const p = new Pusher(world, "pusher");
+  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  p.alias(REST, commit(p, blob, 0, waits));
+  return { programs: [p.finish(true), deletesManifest(world, manifest)] };
+}
+
+/** Two repositories: one has the blob, the other mounts it. */
+function mounts(world: World): Cast {
+  const blob = world.blob("b", 2);
+  const manifest = world.manifest("m", { blobs: [blob], repository: 1 });
+  const p = new Pusher(world, "pusher");
+  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  p.alias(REST, head(p, blob, 0, waits, REST, 1));
+  return {
+    programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => {
+      blob.bytes.restore(s);
+      blob.links[0]?.restore(s);
+    },
+  };
+}
+
+/** A manifest that is pushed again after it was deleted: its bytes may still be there, or about to go. */
+function pushesManifestAgain(world: World): Cast {
+  const manifest = world.manifest("m", { content: true });
+  const p = new Pusher(world, "pusher");
+  p.alias(REST, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  return {
+    programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => manifest.content?.bytes.restore(s),
+  };
+}
+
+/** A tag that moves to and fro between two manifests, where untagged ones are collected. */
+function movesTag(world: World): Cast {
+  const [m, n] = [world.manifest("m"), world.manifest("n")];
+  const p = new Pusher(world, "pusher");
+  p.alias(REST, putManifest(p, m, true, { done: REST, refused: REST }));
+  p.alias(REST, putManifest(p, n, true, { done: REST, refused: REST }));
+  return { programs: [p.finish(true)] };
+}
+
+/** An untagged manifest is tagged again. */
+function tagsAgain(world: World): Cast {
+  const m = world.manifest("m");
+  const p = new Pusher(world, "pusher");
+  p.alias(REST, putManifest(p, m, true, { done: REST, refused: REST }));
+  return { programs: [p.finish(true), deletesTag(world)] };
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "HEAD, then manifest", collectors: 1, cast: pushesAfterHead },
+  { name: "HEAD, then manifest, in a folder", collectors: 1, backend: "folder", cast: pushesAfterHead },
+  { name: "HEAD, then manifest, beside two runs", collectors: 2, deep: true, cast: pushesAfterHead },
+  { name: "upload, then manifest", collectors: 1, late: true, cast: pushesAfterUpload },
+  { name: "upload, then manifest, in a folder", collectors: 1, late: true, backend: "folder", cast: pushesAfterUpload },
+  { name: "mount, then manifest", collectors: 1, anyOrder: true, cast: mounts },
+  { name: "manifest again", collectors: 2, cast: pushesManifestAgain },
+  { name: "manifest again, in a folder", collectors: 2, backend: "folder", cast: pushesManifestAgain },
+  { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },
+  { name: "tag moves", untagged: true, collectors: 1, cast: movesTag },
+];

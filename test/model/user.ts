@@ -1,0 +1,85 @@
+/** A user who deletes, and an operator who undoes a run. */
+import type { State } from "./cells.ts";
+import { NOT_NOW, Program, REST } from "./program.ts";
+import { clear, Promising } from "./promising.ts";
+import type { Blob, Manifest, World } from "./world.ts";
+
+/** DELETE /manifests/: the tag, the referrer entry, the revision. What was promised before does not hold any more. */
+export function deletesManifest(world: World, manifest: Manifest): Program {
+  const p = new Program(world.cells, `user (deletes ${manifest.name})`);
+  const deleted = (s: State): void => {
+    manifest.acknowledged.set(s, 0);
+    for (const other of world.manifests) if (other.children.includes(manifest)) other.acknowledged.set(s, 0);
+    world.deleted(s);
+  };
+  const names = p.label();
+  const hasNames = world.untagged || manifest.entry !== undefined;
+  p.on(REST, "user: DELETE", manifest.name, (s) => {
+    if (!manifest.revision.exists(s)) return NOT_NOW;
+    if (world.isTagged(s, manifest)) world.tag.set(s, 0);
+    manifest.entry?.delete(s);
+    deleted(s);
+    if (hasNames) return names;
+    manifest.revision.delete(s);
+    return REST;
+  });
+  p.on(names, "user: DELETE", manifest.revision.name, (s) => {
+    manifest.revision.delete(s);
+    deleted(s);
+    return REST;
+  });
+  return p.finish(true);
+}
+
+/** DELETE /manifests/<tag>: the manifest stays until untagged ones are collected. */
+export function deletesTag(world: World): Program {
+  const p = new Program(world.cells, "user (deletes the tag)");
+  p.on(REST, "user: DELETE", "the tag", (s) => {
+    if (world.tag.get(s) === 0) return NOT_NOW;
+    world.manifests[world.tag.get(s) - 1]?.acknowledged.set(s, 0);
+    world.tag.set(s, 0);
+    world.deleted(s);
+    return REST;
+  });
+  return p.finish(false);
+}
+
+/** DELETE /blobs/: the link goes, the bytes stay. Manifests of this repository that name the blob are not complete then. */
+export function deletesBlob(world: World, blob: Blob, repository: number): Program {
+  const p = new Program(world.cells, `user (deletes ${blob.name})`);
+  const link = blob.links[repository];
+  p.on(REST, "user: DELETE", link?.name ?? "", (s) => {
+    if (link?.exists(s) !== true) return NOT_NOW;
+    link.delete(s);
+    for (const manifest of world.manifests) {
+      if (manifest.repository === repository && manifest.blobs.includes(blob)) manifest.acknowledged.set(s, 0);
+    }
+    world.deleted(s);
+    return REST;
+  });
+  return p.finish(false);
+}
+
+/**
+ * undo of what a run deleted: a commit whose bytes come out of the trash (a folder's, or a bucket's older versions), and
+ * then the revision. `asItWas`: they have their old age again, as an older version of a bucket has; else that of now.
+ */
+export function undoes(world: World, blob: Blob, asItWas: boolean): Program {
+  const p = new Promising(world, "undo");
+  const link = blob.links[0];
+  const [restore, putLink, done] = [p.label(), p.label(), p.label()];
+  const first = clear(p, blob.mark, { ok: restore, busy: REST });
+  p.on(restore, "undo: restore bytes", blob.name, (s) => {
+    if (asItWas) blob.bytes.restore(s);
+    else blob.bytes.put(s);
+    return putLink;
+  });
+  p.on(putLink, "undo: PUT link", link?.name ?? "", (s) => {
+    link?.put(s);
+    const late = p.tookTooLong(s);
+    p.since.stop(s);
+    return late ? first : done;
+  });
+  p.alias(REST, first);
+  return p.finish(true);
+}
