@@ -105,8 +105,8 @@ export function flightsOf(world: World, items: readonly Item[]): Flight[] {
     const permit = item.mark.permit(program, item.mark.look(program));
     const underWay = program.label();
     program.on(underWay, "late request: takes effect, unless its permit is over", item.name, (s) => {
-      if (item.mark.permits(s, permit)) {
-        const object = item.objects[what.get(s) - 1]?.object;
+      const object = item.objects[what.get(s) - 1]?.object;
+      if (item.mark.permits(s, permit) || (object === undefined && !world.rules.tombstonePermit)) {
         if (object === undefined) item.mark.delete(s);
         else object.delete(s);
       }
@@ -265,7 +265,8 @@ export class Collector extends Program {
         name: "run: LIST tags",
         of: "",
         run: (s: State) => {
-          keep(s, manifests[tag.get(s) - 1]?.mark);
+          const notes = this.#notesOf(manifests[tag.get(s) - 1]?.mark);
+          if (notes?.seen.get(s) === STORED) notes.seen.set(s, KEPT); // a tag that leads nowhere keeps nothing
           return true;
         },
       });

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { explore } from "./checker.ts";
-import { MUTANTS } from "./mutants.ts";
+import { HARMLESS, MUTANTS } from "./mutants.ts";
 import { modelOf, SCENARIOS, type Scenario } from "./scenarios.ts";
 import { STEPS } from "./steps.ts";
 
@@ -29,6 +29,12 @@ describe("without this it would not", () => {
   });
 });
 
+describe("without this alone it would hold too", () => {
+  test.each(HARMLESS)("$what: $because", (mutant) => {
+    expect(explore(modelOf(scenarioNamed(mutant.scenario), mutant)).violation).toBeUndefined();
+  });
+});
+
 describe("the steps", () => {
   test("of the model are those of the list, each of them", () => {
     const taken = SCENARIOS.flatMap((scenario) =>
@@ -40,8 +46,6 @@ describe("the steps", () => {
   test("are those of the page", () => {
     const page = readFileSync("docs/garbage-collection.md", "utf8");
     const section = /## Steps\n(.*?)\n## /s.exec(page)?.[1] ?? "";
-    const told = new Set([...section.matchAll(/^ {4}(\w[\w ]*?)(?:\(|:| {2}|$)|^ {6,}.*$/gm)].map(([line]) => line));
-    expect(told.size).toBeGreaterThan(0);
     for (const name of STEPS) {
       const [operation = "", step = ""] = name.split(": ");
       expect(textOf(section, operation), name).toContain(step);
@@ -53,7 +57,7 @@ describe("the steps", () => {
 function textOf(section: string, operation: string): string {
   const lines = section.split("\n");
   const isHead = (line: string): boolean => /^ {4}\S/.test(line);
-  const first = lines.findIndex((line) => isHead(line) && new RegExp(`^ {4}${operation}\\b`).test(line));
+  const first = lines.findIndex((line) => new RegExp(`^ {4}(?:a )?${operation}\\b`).test(line));
   const length = lines.slice(first + 1).findIndex(isHead);
   return first < 0 ? "" : lines.slice(first, length < 0 ? undefined : first + 1 + length).join("\n");
 }

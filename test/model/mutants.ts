@@ -10,6 +10,9 @@ export interface Mutant {
 
 const HEAD = "HEAD, then manifest";
 const UPLOAD = "upload, then manifest";
+const FOLDER = "upload, then manifest, in a folder";
+const INDEX = "index with a child";
+const SUBJECT = "subject with a signature";
 const MOUNT = "mount, then manifest";
 
 /** The checker must find a violation in each. */
@@ -19,6 +22,12 @@ export const MUTANTS: readonly Mutant[] = [
   { what: "no nonce: the ETag of another condemnation is the same", rules: { nonce: false }, scenario: HEAD },
   { what: "deletes without a permit", rules: { permits: false }, scenario: UPLOAD },
   { what: "a promise does not read the mark", rules: { promiseReadsMark: false }, scenario: MOUNT },
+  {
+    what: "link and bytes are not read again after the mark",
+    rules: { promiseReadsAgain: false },
+    times: { T: 2, E: 2, SETTLE: 3, D: 3 },
+    scenario: HEAD,
+  },
   { what: "a run may sweep what it has just seen condemned", rules: { settle: false }, scenario: HEAD },
   { what: "SETTLE is not above T", times: { T: 1, SETTLE: 1 }, scenario: UPLOAD },
   { what: "the time is not checked", rules: { checkTime: false }, scenario: UPLOAD },
@@ -45,4 +54,39 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { what: "the mark of a revision is not read", rules: { manifestReadsRevisionMark: false }, scenario: "tag again" },
   { what: "the time is not checked after the tags", rules: { checkAfterTags: false }, scenario: "tag again" },
+  { what: "the revision marks of children are not cleared", rules: { childrenCleared: false }, scenario: INDEX },
+  { what: "the revision marks of referrers are not cleared", rules: { referrersCleared: false }, scenario: SUBJECT },
+  { what: "a child goes before its parents", rules: { parentRule: false }, scenario: INDEX },
+  { what: "a signature goes before its subject", rules: { parentRule: false }, scenario: SUBJECT },
+  {
+    what: "a permit is dated with the answer to its own PUT",
+    rules: { permitDatedBefore: false },
+    scenario: UPLOAD,
+  },
+  { what: "SETTLE is not above E", times: { E: 2, SETTLE: 1, D: 3 }, scenario: UPLOAD },
+  { what: "a mark is taken over while its permit holds", times: { E: 2, SETTLE: 3, D: 0 }, scenario: UPLOAD },
+  { what: "who takes a mark over does not revoke its permit", rules: { takeoverRevokes: false }, scenario: FOLDER },
+  { what: "expired permits are not revoked", rules: { expiredAreRevoked: false }, scenario: FOLDER },
+  {
+    what: "expired permits are revoked before the marks are listed",
+    rules: { revokedAfterMarks: false },
+    scenario: FOLDER,
+  },
+  { what: "marks are deleted without a permit", rules: { tombstonePermit: false }, scenario: UPLOAD },
+];
+
+/** These turned out to make no difference, alone: something else keeps what they keep. */
+export const HARMLESS: readonly (Mutant & { readonly because: string })[] = [
+  {
+    what: "bytes go before links",
+    rules: { linksBeforeBytes: false },
+    scenario: HEAD,
+    because: "a promise looks at both; the order is for those who read without promises",
+  },
+  {
+    what: "the revision mark of the subject is not cleared",
+    rules: { subjectCleared: false },
+    scenario: SUBJECT,
+    because: "a signature does not keep its subject",
+  },
 ];

@@ -125,6 +125,61 @@ function tagsAgain(world: World): Cast {
   return { programs: [p.finish(true), deletesTag(world)] };
 }
 
+/** An index under a tag, and its child that was there before. */
+const pushesIndex = (world: World): Cast => indexCast(world, false);
+
+/** The same, and the child may be pushed by its digest first. */
+const pushesChildAndIndex = (world: World): Cast => indexCast(world, true);
+
+function indexCast(world: World, pushesChild: boolean): Cast {
+  const index = world.manifest("i", { children: [] });
+  const child = world.manifest("c");
+  index.children.push(child);
+  const p = new Pusher(world, "pusher");
+  const waits = send(p, putManifest(p, index, true, { done: REST, refused: REST }));
+  const pushed = (s: State): number => {
+    p.isPromised(s);
+    return waits;
+  };
+  p.alias(REST, waits);
+  if (pushesChild) p.alias(REST, putManifest(p, child, false, { done: pushed, refused: REST }));
+  return {
+    programs: [p.finish(true), deletesTag(world)],
+    initial: (s) => {
+      index.revision.restore(s);
+      child.revision.restore(s);
+    },
+  };
+}
+
+/** A manifest that has a signature, both untagged; it is pushed again under a tag. */
+function pushesSubject(world: World): Cast {
+  const subject = world.manifest("m");
+  const referrer = world.manifest("s", { subject });
+  const p = new Pusher(world, "pusher");
+  p.alias(REST, putManifest(p, subject, true, { done: REST, refused: REST }));
+  return {
+    programs: [p.finish(true), deletesTag(world)],
+    initial: (s) => {
+      for (const { revision, entry } of [subject, referrer]) {
+        revision.restore(s);
+        entry?.restore(s);
+      }
+      referrer.acknowledged.set(s, 1);
+    },
+  };
+}
+
+/** The same, and the signature is pushed. */
+function pushesReferrer(world: World): Cast {
+  const subject = world.manifest("m");
+  const referrer = world.manifest("s", { subject });
+  const p = new Pusher(world, "pusher");
+  p.alias(REST, putManifest(p, subject, true, { done: REST, refused: REST }));
+  p.alias(REST, putManifest(p, referrer, false, { done: REST, refused: REST }));
+  return { programs: [p.finish(true), deletesTag(world)], initial: (s) => subject.revision.restore(s) };
+}
+
 export const SCENARIOS: readonly Scenario[] = [
   { name: "HEAD, then manifest", collectors: 1, cast: pushesAfterHead },
   { name: "HEAD, then manifest, in a folder", collectors: 1, backend: "folder", cast: pushesAfterHead },
@@ -135,5 +190,9 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "manifest again", collectors: 2, cast: pushesManifestAgain },
   { name: "manifest again, in a folder", collectors: 2, backend: "folder", cast: pushesManifestAgain },
   { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },
-  { name: "tag moves", untagged: true, collectors: 1, cast: movesTag },
+  { name: "index with a child", untagged: true, collectors: 1, cast: pushesIndex },
+  { name: "child, then index", untagged: true, collectors: 1, deep: true, cast: pushesChildAndIndex },
+  { name: "subject with a signature", untagged: true, collectors: 1, cast: pushesSubject },
+  { name: "signature", untagged: true, collectors: 1, deep: true, cast: pushesReferrer },
+  { name: "tag moves", untagged: true, collectors: 1, deep: true, cast: movesTag },
 ];

@@ -28,7 +28,7 @@ export interface Manifest {
   /** Number of its repository: which of the links of its blobs count. */
   readonly repository: number;
   readonly blobs: readonly Blob[];
-  readonly children: readonly Manifest[];
+  readonly children: Manifest[];
   readonly subject: Manifest | undefined;
   readonly revision: StoredObject;
   /** The mark of its digest and its bytes. Without them it is one whose bytes are always there, to keep a scenario small. */
@@ -44,7 +44,7 @@ export interface Manifest {
 export interface ManifestParts {
   readonly repository?: number;
   readonly blobs?: readonly Blob[];
-  readonly children?: readonly Manifest[];
+  readonly children?: Manifest[];
   readonly subject?: Manifest;
   /** Its bytes and their mark are part of the scenario. */
   readonly content?: boolean;
