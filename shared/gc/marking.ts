@@ -34,10 +34,12 @@ export interface MarkingOptions {
   readonly force: boolean;
   /** Names of repositories between which the listing may be cut: what `cuts` gave the last time. */
   readonly cuts: readonly string[];
+  /** Called when a part is done, with its name. */
+  readonly onPhase?: ((done: string) => void) | undefined;
 }
 
 /** Where the marking is. */
-type MarkingStep = "blobs" | "repositories" | "links" | "manifests" | "tags" | "done";
+type MarkingStep = "list blobs" | "list repositories" | "read links" | "read manifests" | "read tags" | "done";
 
 /** A link to a blob under another digest than its path says. */
 export interface AliasLink {
@@ -90,7 +92,7 @@ export class Marking {
     this.#memory = memory;
     this.#options = options;
     this.#meta = (snapshot?.meta as Meta | undefined) ?? {
-      step: "blobs",
+      step: "list blobs",
       ranges: [],
       few: [],
       aliases: [],
@@ -111,7 +113,7 @@ export class Marking {
           .filter(([name]) => name.startsWith(`${prefix}/`))
           .map(([name, array]) => [name.slice(prefix.length + 1), array]),
       );
-    if (this.#meta.step === "blobs") {
+    if (this.#meta.step === "list blobs") {
       this.#blobRanges = this.#meta.ranges.map((_, index) => BlobTable.from(under(`range-${index}`)));
     } else {
       this.blobs = BlobTable.from(under("blobs"));
@@ -128,7 +130,8 @@ export class Marking {
     const put = (prefix: string, of: Arrays): void => {
       for (const [name, array] of Object.entries(of)) arrays[`${prefix}/${name}`] = array;
     };
-    if (this.#meta.step === "blobs") this.#blobRanges.forEach((table, index) => put(`range-${index}`, table.arrays));
+    if (this.#meta.step === "list blobs")
+      this.#blobRanges.forEach((table, index) => put(`range-${index}`, table.arrays));
     else {
       put("blobs", this.blobs.arrays);
       arrays["live"] = this.live.view();
@@ -179,30 +182,32 @@ export class Marking {
   async advance(deadline: Deadline): Promise<void> {
     const meta = this.#meta;
     do {
-      switch (meta.step) {
-        case "blobs":
+      const { step } = meta;
+      switch (step) {
+        case "list blobs":
           if (!(await this.#listBlobs(deadline))) return;
-          meta.step = "repositories";
+          meta.step = "list repositories";
           break;
-        case "repositories":
+        case "list repositories":
           if (!(await this.#listRepositories(deadline))) return;
-          meta.step = "links";
+          meta.step = "read links";
           break;
-        case "links":
+        case "read links":
           if (!(await this.#readOddLinks(deadline))) return;
-          meta.step = "manifests";
+          meta.step = "read manifests";
           break;
-        case "manifests":
+        case "read manifests":
           if (!(await this.#readManifests(deadline))) return;
-          meta.step = "tags";
+          meta.step = "read tags";
           break;
-        case "tags":
+        case "read tags":
           if (!(await this.#readTags(deadline))) return;
           meta.step = "done";
           break;
         case "done":
           return;
       }
+      this.#options.onPhase?.(step);
     } while (!deadline.isOver);
   }
 

@@ -33,6 +33,18 @@ const BATCH_MS = 15_000;
 /** Where a run is. */
 export type Phase = "marking" | "clear" | "condemn" | "manifests" | "blobs" | "uploads" | "finish" | "done";
 
+/** What is done at the end of each; what marking does tells of itself. */
+const PHASE_NAMES: Readonly<Record<Phase, string>> = {
+  marking: "plan",
+  clear: "clear marks",
+  condemn: "condemn",
+  manifests: "sweep manifests",
+  blobs: "sweep blobs",
+  uploads: "purge uploads",
+  finish: "tidy up",
+  done: "done",
+};
+
 /** What happens to one thing. For a command line that tells of each. */
 export interface GcEvent {
   readonly kind: "eligible" | "deleted";
@@ -61,6 +73,8 @@ export interface RunOptions {
   /** Makes the index of the catalog agree with the repositories that there are. */
   readonly refreshCatalog?: ((repositories: Iterable<RepositoryName>) => Promise<unknown>) | undefined;
   readonly report?: ((event: GcEvent) => void) | undefined;
+  /** Called when a part of the work is done, with its name: for a progress bar, and measurements. */
+  readonly onPhase?: ((done: string) => void) | undefined;
 }
 
 /** What is kept of a run between two steps, besides its snapshot. Plain JSON. */
@@ -141,14 +155,14 @@ export class Run {
 
   static #parts(
     driver: StorageDriver,
-    { times, retention, force }: RunOptions,
+    { times, retention, force, onPhase }: RunOptions,
     { id, begun }: RunState,
     cuts: readonly string[],
     marks: MarkTable,
     snapshot?: Snapshot,
   ): RunParts {
     const memory = new ReferenceMemory(driver, () => `${id}-${randomUUID().slice(0, 8)}`);
-    const options = { begun: new Date(begun), times, withTags: retention.isActive, force, cuts };
+    const options = { begun: new Date(begun), times, withTags: retention.isActive, force, cuts, onPhase };
     return { memory, marks, cuts, marking: new Marking(driver, memory, options, snapshot) };
   }
 
@@ -227,6 +241,7 @@ export class Run {
   }
 
   #enter(phase: Phase): void {
+    this.#options.onPhase?.(PHASE_NAMES[this.state.phase]);
     this.state.phase = phase;
     this.state.cursor = 0;
   }
