@@ -1,3 +1,4 @@
+import type { Digest } from "../oci/digest.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import { LinksOf, planBlobs } from "./blob-plan.ts";
@@ -86,7 +87,7 @@ export class Plan {
   }
 
   /** A candidate by its number. */
-  candidateAt(index: number): { readonly digest: string; readonly size: number } {
+  candidateAt(index: number): { readonly digest: Digest; readonly size: number } {
     const row = this.#rows.at(index);
     return { digest: this.#marking.blobs.digests.at(row), size: this.#marking.blobs.sizeOf(row) };
   }

@@ -10,6 +10,7 @@ import { Deadline } from "./deadline.ts";
 import { MarkTable, type ListedMark } from "./mark-table.ts";
 import { Marking } from "./marking.ts";
 import { Plan, type RevisionSweep } from "./plan.ts";
+import type { Planned } from "./planned.ts";
 import { ReferenceMemory } from "./reference-memory.ts";
 import { listingCuts } from "./repository-table.ts";
 import { withReferrerEntry } from "./referrer-entries.ts";
@@ -29,6 +30,8 @@ const SWEEP_KEYS = 1000;
 const READS = 24;
 /** How long a batch may take at the most. */
 const BATCH_MS = 15_000;
+/** Why a blob goes. */
+const UNNEEDED = "nothing refers to it";
 
 /** Where a run is. */
 export type Phase = "marking" | "clear" | "condemn" | "manifests" | "blobs" | "uploads" | "finish" | "done";
@@ -46,14 +49,8 @@ const PHASE_NAMES: Readonly<Record<Phase, string>> = {
 };
 
 /** What happens to one thing. For a command line that tells of each. */
-export interface GcEvent {
+export interface GcEvent extends Planned {
   readonly kind: "eligible" | "deleted";
-  readonly digest: string;
-  /** For a manifest, and why it goes. */
-  readonly repository?: string;
-  readonly reason?: string;
-  /** In bytes. */
-  readonly size?: number;
 }
 
 /** How a run is made. */
@@ -283,7 +280,8 @@ export class Run {
     const { report } = this.#options;
     if (report === undefined) return;
     for (const { repository, digest, reason } of revisions) report({ kind: "eligible", repository, digest, reason });
-    for (let i = 0; i < candidates; i++) report({ kind: "eligible", ...this.#planned.candidateAt(i) });
+    for (let i = 0; i < candidates; i++)
+      report({ kind: "eligible", ...this.#planned.candidateAt(i), reason: UNNEEDED });
   }
 
   /** From the cursor to `total`, until there is no time for one more batch; the first one is done in any case. */
@@ -351,7 +349,7 @@ export class Run {
       for (const { digest, size = 0 } of swept.deleted) {
         state.counts.deleted++;
         state.counts.deletedBytes += size;
-        this.#options.report?.({ kind: "deleted", digest, size });
+        this.#options.report?.({ kind: "deleted", digest, size, reason: UNNEEDED });
       }
       this.#add(swept);
       state.cursor += items.length;
