@@ -4,17 +4,24 @@ import { describe, expect, test } from "vitest";
 import { explore } from "./checker.ts";
 import { HARMLESS, MUTANTS } from "./mutants.ts";
 import { modelOf, SCENARIOS, type Scenario } from "./scenarios.ts";
-import { STEPS } from "./steps.ts";
+import { STEPS as CODE_STEPS } from "../../shared/gc/steps.ts";
+import { COLLECTOR_STEPS, STEPS } from "./steps.ts";
 
 const isAll = process.env["LADING_SELECTION"] === "all";
+/** In ms. Only what would never end fails by it. */
+const patience = isAll ? 7_200_000 : 600_000;
 const figures: string[] = [];
 
 describe("the protocol holds", () => {
-  test.each(SCENARIOS.filter(({ deep = false }) => isAll || !deep))("$name", (scenario) => {
-    const { states, transitions, violation } = explore(modelOf(scenario));
-    figures.push(`${scenario.name}: ${states} states, ${transitions} transitions`);
-    expect(violation === undefined ? "" : [violation.text, ...violation.trace].join("\n")).toBe("");
-  });
+  test.each(SCENARIOS.filter(({ deep = false }) => isAll || !deep))(
+    "$name",
+    (scenario) => {
+      const { states, transitions, violation } = explore(modelOf(scenario));
+      figures.push(`${scenario.name}: ${states} states, ${transitions} transitions`);
+      expect(violation === undefined ? "" : [violation.text, ...violation.trace].join("\n")).toBe("");
+    },
+    patience,
+  );
 
   test("how many states there are", () => {
     process.stdout.write(figures.map((line) => `    ${line}\n`).join(""));
@@ -23,16 +30,24 @@ describe("the protocol holds", () => {
 });
 
 describe("without this it would not", () => {
-  test.each(MUTANTS)("$what", (mutant) => {
-    const { violation } = explore(modelOf(scenarioNamed(mutant.scenario), mutant));
-    expect(violation?.text).toMatch(/^[1-5]: /);
-  });
+  test.each(MUTANTS)(
+    "$what",
+    (mutant) => {
+      const { violation } = explore(modelOf(scenarioNamed(mutant.scenario), mutant));
+      expect(violation?.text).toMatch(/^[1-5]: /);
+    },
+    patience,
+  );
 });
 
 describe("without this alone it would hold too", () => {
-  test.each(HARMLESS)("$what: $because", (mutant) => {
-    expect(explore(modelOf(scenarioNamed(mutant.scenario), mutant)).violation).toBeUndefined();
-  });
+  test.each(HARMLESS)(
+    "$what: $because",
+    (mutant) => {
+      expect(explore(modelOf(scenarioNamed(mutant.scenario), mutant)).violation).toBeUndefined();
+    },
+    patience,
+  );
 });
 
 describe("the steps", () => {
@@ -41,6 +56,11 @@ describe("the steps", () => {
       modelOf(scenario).programs.flatMap(({ steps }) => steps.flat().map(({ name }) => name)),
     );
     expect(STEPS.filter((name) => !taken.includes(name))).toEqual([]);
+  });
+
+  test("of the collector's code are steps of the model", () => {
+    const modelled = new Set([...Object.values(COLLECTOR_STEPS).flat(), "journal"]);
+    expect(new Set(CODE_STEPS)).toEqual(modelled);
   });
 
   test("are those of the page", () => {

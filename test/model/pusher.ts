@@ -1,6 +1,6 @@
 /** Clients that push, and the servers that answer them. Any of these may die at each step; the client tries again or not. */
-import type { Clock, State } from "./cells.ts";
-import type { Label } from "./program.ts";
+import type { Cell, Clock, State } from "./cells.ts";
+import { REST, type Label } from "./program.ts";
 import { clear, follow, promise, Promising, type Way } from "./promising.ts";
 import { isComplete, violate, type Blob, type Manifest, type World } from "./world.ts";
 
@@ -9,12 +9,16 @@ export class Pusher extends Promising {
   readonly promised: Clock;
   /** Since the manifest was sent, where that was within GRACE of the promise. */
   readonly inGrace: Clock;
+  /** A user has deleted the link of a blob while its manifest was being pushed: what is answered then is theirs to mend. */
+  readonly overruled: Cell;
 
   constructor(world: World, name: string) {
     super(world, name);
     // These are the client's: the death of a server does not change them.
     this.promised = world.cells.clock(`${name} was promised`, world.times.GRACE + 1);
     this.inGrace = world.cells.clock(`${name} pushes within GRACE`, world.times.T + 1);
+    this.overruled = world.cells.cell(`${name} is overruled`);
+    world.onBlobDelete.push((s) => this.overruled.set(s, this.at(s) === REST ? 0 : 1));
     world.onDelete.push((s) => {
       this.promised.stop(s);
       this.inGrace.stop(s);
@@ -29,11 +33,13 @@ export class Pusher extends Promising {
   /** The client was told that what it needs is here. */
   isPromised(s: State): void {
     this.ends(s);
-    this.promised.start(s);
+    if (this.overruled.get(s) === 0) this.promised.start(s);
+    this.overruled.set(s, 0);
   }
 
   override gone(s: State): void {
     super.gone(s);
+    this.overruled.set(s, 0);
     this.promised.stop(s);
     this.inGrace.stop(s);
   }
@@ -45,6 +51,7 @@ export class Pusher extends Promising {
     }
     this.promised.stop(s);
     this.inGrace.stop(s);
+    this.overruled.set(s, 0);
     this.ends(s);
   }
 }
@@ -77,8 +84,11 @@ export function head(p: Pusher, blob: Blob, repository: number, yes: Way, no: Wa
   return begin;
 }
 
-/** The end of an upload: its bytes become a blob. The session stays until it is answered, so a client may try again. */
-export function commit(p: Pusher, blob: Blob, repository: number, done: Way): Label {
+/**
+ * The end of an upload: its bytes become a blob. The session stays until it is answered, so a client may try again.
+ * `undo`: they come out of the trash, with their old age, as an older version of a bucket's object has it.
+ */
+export function commit(p: Pusher, blob: Blob, repository: number, done: Way, undo = false): Label {
   const { rules } = p.world;
   const link = blob.links[repository];
   if (link === undefined) throw new Error(`no such repository: ${repository}`);
@@ -105,9 +115,10 @@ export function commit(p: Pusher, blob: Blob, repository: number, done: Way): La
     return rules.commitReadsMark ? late : begin;
   };
   p.alias(late, second);
-  p.on(putBytes, "commit: PUT bytes", blob.name, (s) => {
+  p.on(putBytes, undo ? "undo: restore bytes" : "commit: PUT bytes", blob.name, (s) => {
     p.answered(s);
-    blob.bytes.put(s);
+    if (undo) blob.bytes.restore(s);
+    else blob.bytes.put(s);
     return rules.commitReadsMark && !rules.commitReadsMarkFirst ? first : putLink;
   });
   p.on(headBytes, "commit: HEAD bytes", blob.name, (s) => {
@@ -142,6 +153,9 @@ export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: {
     p.ends(s);
     p.promised.stop(s);
     p.inGrace.stop(s);
+    const overruled = p.overruled.get(s) === 1;
+    p.overruled.set(s, 0);
+    if (overruled) return follow(s, ways.done);
     manifest.acknowledged.set(s, 1);
     for (const referrer of world.referrersOf(manifest)) {
       if (!isComplete(s, referrer) || referrer.entry?.exists(s) !== true) referrer.acknowledged.set(s, 0);
@@ -231,6 +245,7 @@ export function send(p: Pusher, manifest: Label): Label {
   p.on(waits, "client: sends its manifest", "", (s) => {
     if (p.promised.isOn(s) && p.promised.age(s) <= p.world.times.GRACE) p.inGrace.start(s);
     else p.inGrace.stop(s);
+    p.overruled.set(s, 0);
     p.promised.stop(s);
     return manifest;
   });

@@ -5,7 +5,7 @@ import { Collector, flightsOf, itemsOf } from "./collector.ts";
 import { acknowledgedAreComplete, garbageGoes } from "./invariants.ts";
 import { REST, type Program } from "./program.ts";
 import { commit, head, Pusher, putManifest, send } from "./pusher.ts";
-import { deletesManifest, deletesTag } from "./user.ts";
+import { deletesBlob, deletesManifest, deletesTag } from "./user.ts";
 import { World, type Settings } from "./world.ts";
 
 /** What a scenario makes of its world: who acts in it besides the collectors, and what there is at first. */
@@ -65,6 +65,49 @@ function pushesAfterHead(world: World): Cast {
   p.alias(REST, head(p, blob, 0, waits, REST));
   return {
     programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => {
+      blob.bytes.restore(s);
+      blob.links[0]?.restore(s);
+    },
+  };
+}
+
+/** The same, and it uploads where it must, while users delete the link of the blob and the manifest. */
+function deletesBlobs(world: World): Cast {
+  const blob = world.blob("b");
+  const manifest = world.manifest("m", { blobs: [blob] });
+  const p = new Pusher(world, "pusher");
+  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  p.alias(REST, head(p, blob, 0, waits, commit(p, blob, 0, waits)));
+  return { programs: [p.finish(true), deletesManifest(world, manifest), deletesBlob(world, blob, 0)] };
+}
+
+/** What a run has deleted is brought back: the blob as by a commit, then the manifest as by a push. */
+function undoes(world: World): Cast {
+  const blob = world.blob("b");
+  const manifest = world.manifest("m", { blobs: [blob] });
+  const p = new Pusher(world, "undo");
+  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  p.alias(REST, commit(p, blob, 0, waits, true));
+  return {
+    programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => {
+      blob.bytes.restore(s);
+      blob.links[0]?.restore(s);
+    },
+  };
+}
+
+/** The smallest with a blob: one push, and no deletes. */
+function pushesOnce(world: World): Cast {
+  const blob = world.blob("b");
+  const manifest = world.manifest("m", { blobs: [blob] });
+  const p = new Pusher(world, "pusher");
+  const done = p.label();
+  const waits = send(p, putManifest(p, manifest, false, { done, refused: done }));
+  p.alias(REST, head(p, blob, 0, waits, done));
+  return {
+    programs: [p.finish(false)],
     initial: (s) => {
       blob.bytes.restore(s);
       blob.links[0]?.restore(s);
@@ -187,6 +230,10 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "upload, then manifest", collectors: 1, late: true, cast: pushesAfterUpload },
   { name: "upload, then manifest, in a folder", collectors: 1, late: true, backend: "folder", cast: pushesAfterUpload },
   { name: "mount, then manifest", collectors: 1, anyOrder: true, cast: mounts },
+  { name: "HEAD or upload, beside DELETE of the blob", collectors: 1, cast: deletesBlobs },
+  { name: "undo", collectors: 1, cast: undoes },
+  { name: "one push beside two runs", collectors: 2, late: true, deep: true, cast: pushesOnce },
+  { name: "one push beside three runs", collectors: 3, deep: true, cast: pushesOnce },
   { name: "manifest again", collectors: 2, cast: pushesManifestAgain },
   { name: "manifest again, in a folder", collectors: 2, backend: "folder", cast: pushesManifestAgain },
   { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },

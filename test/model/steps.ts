@@ -42,5 +42,28 @@ export const STEPS = [
   "sweep: PUT swept",
 ] as const;
 
+/**
+ * What the collector's code calls those of its steps (shared/gc/steps.ts). It lists links and revisions at once, and writes
+ * a journal, of which nothing here depends.
+ */
+export const COLLECTOR_STEPS: Readonly<Partial<Record<(typeof STEPS)[number], readonly string[]>>> = {
+  "run: LIST marks": ["list marks"],
+  "run: LIST blobs": ["list blobs"],
+  "run: LIST links": ["list repositories"],
+  "run: LIST revisions": ["list repositories", "read manifests"],
+  "run: LIST tags": ["read tags"],
+  "run: PUT condemned": ["condemn"],
+  "run: open permit": ["open permit"],
+  "run: PUT deleting": ["deleting"],
+  "run: revoke permit": ["revoke permit"],
+  "run: PUT cleared": ["clear mark"],
+  "run: DELETE mark": ["drop mark"],
+  "sweep: DELETE referrer entry": ["delete links"],
+  "sweep: DELETE revision": ["delete links"],
+  "sweep: DELETE link": ["delete links"],
+  "sweep: DELETE bytes": ["delete bytes"],
+  "sweep: PUT swept": ["swept"],
+};
+
 /** What the protocol does, or what is done around it. */
 export type StepName = (typeof STEPS)[number] | `${"client" | "user" | "undo" | "late request" | "mutant"}: ${string}`;

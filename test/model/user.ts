@@ -1,7 +1,6 @@
-/** A user who deletes, and an operator who undoes a run. */
+/** A user who deletes. */
 import type { State } from "./cells.ts";
 import { NOT_NOW, Program, REST } from "./program.ts";
-import { clear, Promising } from "./promising.ts";
 import type { Blob, Manifest, World } from "./world.ts";
 
 /** DELETE /manifests/: the tag, the referrer entry, the revision. What was promised before does not hold any more. */
@@ -55,31 +54,8 @@ export function deletesBlob(world: World, blob: Blob, repository: number): Progr
       if (manifest.repository === repository && manifest.blobs.includes(blob)) manifest.acknowledged.set(s, 0);
     }
     world.deleted(s);
+    for (const overrule of world.onBlobDelete) overrule(s);
     return REST;
   });
   return p.finish(false);
-}
-
-/**
- * undo of what a run deleted: a commit whose bytes come out of the trash (a folder's, or a bucket's older versions), and
- * then the revision. `asItWas`: they have their old age again, as an older version of a bucket has; else that of now.
- */
-export function undoes(world: World, blob: Blob, asItWas: boolean): Program {
-  const p = new Promising(world, "undo");
-  const link = blob.links[0];
-  const [restore, putLink, done] = [p.label(), p.label(), p.label()];
-  const first = clear(p, blob.mark, { ok: restore, busy: REST });
-  p.on(restore, "undo: restore bytes", blob.name, (s) => {
-    if (asItWas) blob.bytes.restore(s);
-    else blob.bytes.put(s);
-    return putLink;
-  });
-  p.on(putLink, "undo: PUT link", link?.name ?? "", (s) => {
-    link?.put(s);
-    const late = p.tookTooLong(s);
-    p.since.stop(s);
-    return late ? first : done;
-  });
-  p.alias(REST, first);
-  return p.finish(true);
 }

@@ -108,6 +108,9 @@ export class World {
     return this.tag.get(s) === this.manifests.indexOf(manifest) + 1;
   }
 
+  /** Called when a user deletes the link of a blob. */
+  readonly onBlobDelete: ((s: State) => void)[] = [];
+
   /** A user has deleted something. */
   deleted(s: State): void {
     for (const forget of this.onDelete) forget(s);
