@@ -7,18 +7,21 @@ import { openLogDestination } from "../shared/telemetry/log-destination.ts";
 import { createLogger } from "../shared/telemetry/logger.ts";
 
 const USAGE = `usage: lading serve [config.yml]
+       lading users add|remove|list [options]
        lading doctor [options] HOST
 
 serve starts the registry. Without a file it listens on 127.0.0.1:5000 and keeps its images in ./data.
 Every setting of the file can also be given as a variable: REGISTRY_HTTP_ADDR=:5000
 docs/configuration.md lists them.
 
+users says who may sign in: lading users --help
 doctor looks at a registry that is deployed, and says what to set: lading doctor --help
 `;
 
 const [command, ...rest] = process.argv.slice(2);
 if (command === "serve" && rest.length <= 1) await serve(rest[0] ?? process.env["REGISTRY_CONFIGURATION_PATH"]);
 else if (command === "doctor") process.exitCode = await (await import("./doctor.ts")).doctor(rest, process.env);
+else if (command === "users") process.exitCode = await (await import("./users.ts")).users(rest, process.env);
 else if (command === "--help" || command === "help") process.stdout.write(USAGE);
 else {
   process.stderr.write(USAGE);

@@ -115,15 +115,14 @@ export class RegistryStack extends Stack {
     output("UploadHost", "Takes layers of any size, from every client, under this name too", uploadHost);
     output("Bucket", "Where the images are", storage.bucket.bucketName);
     output("Login", "Sign in", `docker login ${door.host}`);
-    output("AddUser", "Add a user: asks for a password (htpasswd is in apache2-utils)", addUser(parameters.htpasswd));
+    output("AddUser", "Add a user, in the clone: asks for a password", addUser(parameters.htpasswd));
     if (target !== undefined) output("DnsTarget", "What the name's CNAME or alias record has to lead to", target);
   }
 }
 
-/** For a shell with the AWS CLI: the lines that are there, and one more. */
+/** For the clone that the stack was deployed from: `npm ci` has built the command there. */
 function addUser(parameter: string): string {
-  const read = `aws ssm get-parameter --region ${Aws.REGION} --name ${parameter} --with-decryption --query Parameter.Value --output text`;
-  return `aws ssm put-parameter --region ${Aws.REGION} --name ${parameter} --overwrite --value "$(${read}; htpasswd -nB NAME)"`;
+  return `node dist/lading.js users add NAME --parameter ${parameter} --region ${Aws.REGION}`;
 }
 
 /** Which bucket, and how it is used: what each function is told. */

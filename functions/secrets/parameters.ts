@@ -17,7 +17,7 @@ const SECRET_BYTES = 32;
  */
 const LEAST_AGE_MS = 24 * 60 * 60 * 1000;
 
-const NO_USERS = `# One user a line: name:bcrypt-hash. Add one with: htpasswd -nbB NAME PASSWORD\n`;
+const NO_USERS = `# One user a line: name:bcrypt-hash. lading users takes them in and out.\n`;
 
 /** Paths in Parameter Store. */
 export interface ParameterNames {

@@ -3,7 +3,7 @@ import type { Reloading, TextSource } from "../reloading/reloading.ts";
 import { UnauthorizedError, type Authenticator, type Principal } from "./authenticator.ts";
 import { basicChallenge, parseBasicHeader, type BasicCredentials } from "./basic.ts";
 import { BcryptPool } from "./bcrypt-pool.ts";
-import { HtpasswdError, MAX_HTPASSWD_BYTES, parseHtpasswd, type Htpasswd } from "./htpasswd.ts";
+import { HtpasswdError, MAX_HTPASSWD_BYTES, MAX_PASSWORD_BYTES, parseHtpasswd, type Htpasswd } from "./htpasswd.ts";
 
 /** How an htpasswd authenticator is set up. */
 export interface HtpasswdAuthenticatorOptions {
@@ -30,9 +30,6 @@ export interface HtpasswdCounters {
   /** Comparisons refused because too many were waiting. */
   readonly queueRejected: number;
 }
-
-/** bcrypt ignores what is beyond, so a longer password would be accepted with any other ending. */
-const MAX_PASSWORD_BYTES = 72;
 
 const WRONG = "the user name or the password is wrong";
 

@@ -12,6 +12,9 @@ export const MIN_COST = 4;
 /** The largest htpasswd file that is read, in bytes: some ten thousand users. */
 export const MAX_HTPASSWD_BYTES = 1024 * 1024;
 
+/** The longest password. bcrypt ignores what is beyond, so a longer one would be accepted with any other ending. */
+export const MAX_PASSWORD_BYTES = 72;
+
 /** A line of an htpasswd file that cannot be used. The message quotes nothing of the line: it may hold a password. */
 export class HtpasswdError extends Error {
   override readonly name = "HtpasswdError";

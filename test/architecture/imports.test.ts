@@ -69,6 +69,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   },
   "shared/auth": { local: ["shared/reloading/reloading.ts"], packages: ["bcryptjs"] },
   "shared/reloading": { local: [], packages: ["@aws-sdk/client-s3"] },
+  "shared/users": { local: ["shared/auth/htpasswd.ts", "shared/reloading/aws.ts"], packages: ["bcryptjs"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },
   "shared/config": { local: ["shared/storage/s3/settings.ts"], packages: ["yaml", "zod"] },
   "shared/doctor": { local: [], packages: ["@aws-sdk/client-s3"] },
@@ -83,7 +84,14 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   },
   "functions/secrets": { local: [], packages: ["@aws-sdk/client-ssm"] },
   bin: {
-    local: ["functions/", "shared/config/", "shared/doctor/", "shared/telemetry/"],
+    local: [
+      "functions/",
+      "shared/config/",
+      "shared/doctor/",
+      "shared/reloading/aws.ts",
+      "shared/telemetry/",
+      "shared/users/",
+    ],
     packages: ["@aws-sdk/client-ssm"],
   },
   infra: { local: ["shared/config/"], packages: ["aws-cdk-lib", "aws-cdk-lib/*", "cdk-nag", "constructs"] },

@@ -447,7 +447,7 @@ describe("outputs", () => {
       UploadHost: "<UploadFunctionEndpoint>",
       Bucket: "<Storage>",
       Login: "docker login <Api>.execute-api.<AWS::Region>.<AWS::URLSuffix>",
-      AddUser: expect.stringContaining("/lading/registry/htpasswd") as string,
+      AddUser: "node dist/lading.js users add NAME --parameter /lading/registry/htpasswd --region <AWS::Region>",
     });
   });
 });

@@ -6,8 +6,9 @@ import type { AddressInfo } from "node:net";
 /**
  * - `error`: 500, `throttled`: 400 ThrottlingException, `denied`: 400 AccessDeniedException
  * - `held`: no answer until it is healed; then the answer is as of that time
+ * - `lost`: what is written is kept, and the answer is 500
  */
-export type ParameterFault = "error" | "throttled" | "denied" | "held";
+export type ParameterFault = "error" | "throttled" | "denied" | "held" | "lost";
 
 export interface ParameterServer {
   /** Variables that send a process there, with credentials that it takes. */
@@ -16,6 +17,8 @@ export interface ParameterServer {
   readonly texts: Map<string, string>;
   /** What was asked for so far: `ssm:/name`, with the region after it. */
   readonly asked: readonly string[];
+  /** Called once, just before the next write: somebody else is faster. */
+  beforeWrite: (() => void) | undefined;
   /** From now on, for so many requests. */
   fail(fault: ParameterFault, times?: number): void;
   /** No faults from now on. */
@@ -36,6 +39,15 @@ const KEYS = { id: "AKIDEXAMPLE", secret: "wJalrXUtnFEMI/K7MDENG" };
 export async function startParameterServer(): Promise<ParameterServer> {
   const texts = new Map<string, string>();
   const asked: string[] = [];
+  /** Of parameters, oldest first. */
+  const versions = new Map<string, string[]>();
+  const versionsOf = (name: string): string[] => {
+    const known = versions.get(name) ?? [];
+    const text = texts.get(name);
+    if (text !== undefined && known.at(-1) !== text) known.push(text);
+    versions.set(name, known);
+    return known;
+  };
   let fault: { kind: ParameterFault; left: number } | undefined;
   let release: (() => void)[] = [];
   const heal = (): void => {
@@ -61,30 +73,41 @@ export async function startParameterServer(): Promise<ParameterServer> {
     if (kind === "denied") {
       return [400, { __type: "AccessDeniedException", Message: `User: role is not authorized to perform on ${name}` }];
     }
-    const text = texts.get(name);
     if (target === "AmazonSSM.PutParameter") {
-      if (text !== undefined && input.Overwrite !== true) return [400, { __type: "ParameterAlreadyExists" }];
-      texts.set(name, input.Value ?? "");
-      return [200, { Version: 1 }];
+      if (texts.has(name) && input.Overwrite !== true) return [400, { __type: "ParameterAlreadyExists" }];
+      versionsOf(name);
+      server.beforeWrite?.();
+      server.beforeWrite = undefined;
+      const written = input.Value ?? "";
+      const known = versionsOf(name);
+      known.push(written);
+      texts.set(name, written);
+      return kind === "lost" ? [500, { __type: "InternalServerError" }] : [200, { Version: known.length }];
     }
     if (service === "ssm") {
       if (!["AmazonSSM.GetParameter"].includes(target) || input.WithDecryption !== true)
         return [400, { __type: "ValidationException", message: "only GetParameter with decryption" }];
-      if (text === undefined) return [400, { __type: "ParameterNotFound" }];
-      return [200, { Parameter: { Name: name, Type: "SecureString", Value: text, Version: 1 } }];
+      const [, path = "", chosen] = /^((?:arn:.*:parameter)?[^:]*)(?::(\d+))?$/.exec(name) ?? [];
+      const known = versionsOf(path);
+      const Version = chosen === undefined ? known.length : Number(chosen);
+      const Value = texts.has(path) ? known[Version - 1] : undefined;
+      if (Value === undefined) return [400, { __type: "ParameterNotFound" }];
+      return [200, { Parameter: { Name: path, Type: "SecureString", Value, Version } }];
     }
+    const text = texts.get(name);
     if (text === undefined) return [400, { __type: "ResourceNotFoundException", Message: "can't find the secret" }];
     return [200, { Name: name, ...(text === "bytes" ? { SecretBinary: "Ynl0ZXM=" } : { SecretString: text }) }];
   };
 
-  const server = createServer((request, response) => {
+  const http = createServer((request, response) => {
     void answer(request).then(([status, body]) => {
       response.writeHead(status, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify(body));
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
+  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  const server: ParameterServer = {
+    beforeWrite: undefined,
     env: {
       AWS_ENDPOINT_URL_SSM: url,
       AWS_ENDPOINT_URL_SECRETS_MANAGER: url,
@@ -101,10 +124,11 @@ export async function startParameterServer(): Promise<ParameterServer> {
     close: async () => {
       heal();
       release = [];
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(resolve));
     },
   };
+  return server;
 }
 
 const sha256 = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
