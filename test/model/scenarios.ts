@@ -98,23 +98,6 @@ function undoes(world: World): Cast {
   };
 }
 
-/** The smallest with a blob: one push, and no deletes. */
-function pushesOnce(world: World): Cast {
-  const blob = world.blob("b");
-  const manifest = world.manifest("m", { blobs: [blob] });
-  const p = new Pusher(world, "pusher");
-  const done = p.label();
-  const waits = send(p, putManifest(p, manifest, false, { done, refused: done }));
-  p.alias(REST, head(p, blob, 0, waits, done));
-  return {
-    programs: [p.finish(false)],
-    initial: (s) => {
-      blob.bytes.restore(s);
-      blob.links[0]?.restore(s);
-    },
-  };
-}
-
 function pushesAfterUpload(world: World): Cast {
   const blob = world.blob("b");
   const manifest = world.manifest("m", { blobs: [blob] });
@@ -232,8 +215,6 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "mount, then manifest", collectors: 1, anyOrder: true, cast: mounts },
   { name: "HEAD or upload, beside DELETE of the blob", collectors: 1, cast: deletesBlobs },
   { name: "undo", collectors: 1, cast: undoes },
-  { name: "one push beside two runs", collectors: 2, late: true, deep: true, cast: pushesOnce },
-  { name: "one push beside three runs", collectors: 3, deep: true, cast: pushesOnce },
   { name: "manifest again", collectors: 2, cast: pushesManifestAgain },
   { name: "manifest again, in a folder", collectors: 2, backend: "folder", cast: pushesManifestAgain },
   { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },
