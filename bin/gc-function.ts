@@ -7,10 +7,11 @@ import { openStdoutDestination } from "../shared/telemetry/stdout-destination.ts
 const destination = openStdoutDestination();
 
 /** Throws what could not be done, so that Lambda counts an error and calls again. */
-export async function handler(): Promise<void> {
+export async function handler(_event?: unknown, context?: { getRemainingTimeInMillis(): number }): Promise<void> {
   try {
     const loaded = loadFunctionConfig(process.env);
-    await nightly(loaded, createLogger({ ...loaded.config.log, destination }));
+    const logger = createLogger({ ...loaded.config.log, destination });
+    await nightly(loaded, logger, () => context?.getRemainingTimeInMillis() ?? Infinity);
   } finally {
     await destination.flush();
   }

@@ -1,24 +1,45 @@
 /** What is done every night, by a function of its own, since those that answer requests do nothing in between. */
 import type { LoadedConfig } from "../../shared/config/load.ts";
+import { Collector, type StepOutcome } from "../../shared/gc/collector.ts";
+import { keepAll } from "../../shared/gc/retention.ts";
+import { lineOf, type Summary } from "../../shared/gc/summary.ts";
+import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
-import { compose } from "../registry/compose.ts";
+import { compose, type Composition } from "../registry/compose.ts";
+
+const HOUR_MS = 60 * 60 * 1000;
+/** No new run is begun so soon after the last one: a schedule may call more often, to go on with one that takes long. */
+const EVERY_MS = 20 * HOUR_MS;
+const TRASH_MS = 7 * 24 * HOUR_MS;
+/** What is left of an invocation's time for all that is not the collection. */
+const MARGIN_MS = 60_000;
+
+/** How long this invocation may still take, in milliseconds. */
+export type RemainingTime = () => number;
+
+type Attempt = (what: string, work: () => Promise<object | undefined>) => Promise<void>;
 
 /**
- * Removes abandoned uploads, older than `storage.maintenance.uploadpurging.age`, and brings the index of repositories up to
- * date. A registry that is read-only is left alone. Throws after all of it was tried, so that the night counts as failed.
+ * Collects garbage, as far as the time goes: the next call goes on with it, be it a retry or the schedule's next. With it go
+ * abandoned uploads, older than `storage.maintenance.uploadpurging.age`, and the index of repositories is brought up to
+ * date; where the collection cannot be done they are seen to all the same. A registry that is read-only is left alone.
+ * Throws after all of it was tried, so that the night counts as failed.
  */
-export async function nightly({ config, notices }: LoadedConfig, logger: Logger): Promise<void> {
+export async function nightly(
+  { config, notices }: LoadedConfig,
+  logger: Logger,
+  remaining: RemainingTime = () => Infinity,
+): Promise<void> {
   for (const notice of notices) logger.warn(notice);
-  const { uploadPurging, readOnly } = config.storage;
+  const { uploadPurging, readOnly, gc } = config.storage;
   if (readOnly) {
     logger.warn("nothing is done: the registry is read-only");
     return;
   }
   const composition = await compose(config, logger);
-  const { registry, driver } = composition;
   const failures: unknown[] = [];
-  const attempt = async (what: string, work: () => Promise<object | undefined>): Promise<void> => {
+  const attempt: Attempt = async (what, work) => {
     try {
       logger.info(what, { ...(await work()) });
     } catch (error) {
@@ -26,21 +47,107 @@ export async function nightly({ config, notices }: LoadedConfig, logger: Logger)
       failures.push(error);
     }
   };
+  const { ageMs, dryRun } = uploadPurging;
   try {
-    const { ageMs, dryRun } = uploadPurging;
-    await attempt("purged abandoned uploads", async () => {
-      const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
-      return { sessions: sessions.length, bytes, dryRun };
-    });
-    if (!dryRun) {
-      await attempt("removed what uploads left in the store", async () => {
-        await driver.removeLeftovers?.(ageMs, layout.root);
-        return undefined;
-      });
+    const outcome = await collect(
+      composition,
+      { graceMs: gc.graceMs, uploadAgeMs: dryRun ? undefined : ageMs },
+      remaining,
+    ).catch((error: unknown) => error);
+    await attempt("collected garbage", async () => told(outcome, logger));
+    if (isDone(outcome) && !dryRun) {
+      const { uploads: sessions, uploadBytes: bytes } = outcome.summary;
+      logger.info("purged abandoned uploads", { sessions, bytes, dryRun });
+      logger.info("brought the catalog up to date");
+    } else if (!isLeftForLater(outcome)) {
+      await tidy(composition, uploadPurging, attempt);
     }
-    await attempt("brought the catalog up to date", async () => await registry.refreshCatalog({ ageMs: 0 }));
   } finally {
     await composition.close();
   }
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of the night's tasks failed`);
+}
+
+async function collect(
+  { registry, driver }: Composition,
+  { graceMs, uploadAgeMs }: { readonly graceMs: number; readonly uploadAgeMs: number | undefined },
+  remaining: RemainingTime,
+): Promise<StepOutcome> {
+  const collector = new Collector(driver, {
+    times: gcTimes(graceMs),
+    retention: keepAll,
+    dryRun: false,
+    force: false,
+    setAside: false,
+    trashMs: TRASH_MS,
+    uploadAgeMs,
+    refreshCatalog: async (names) => await registry.reconcileCatalog(names),
+  });
+  return await collector.step({ ms: Math.max(0, remaining() - MARGIN_MS), everyMs: EVERY_MS });
+}
+
+/** Logs the summary of a run at its end; gives what else there is to say. Throws what went wrong. */
+function told(outcome: unknown, logger: Logger): object {
+  if (outcome instanceof Error) throw outcome;
+  const step = outcome as StepOutcome;
+  if (step.state !== "done") return { ...step };
+  logger.info(lineOf(step.summary), metricsOf(step.summary));
+  if (step.summary.outcome === "failed") throw new Error(step.summary.reason);
+  return { run: step.summary.run };
+}
+
+function isDone(outcome: unknown): outcome is Extract<StepOutcome, { state: "done" }> {
+  const step = outcome as StepOutcome;
+  return !(outcome instanceof Error) && step.state === "done" && step.summary.outcome === "done";
+}
+
+function isLeftForLater(outcome: unknown): boolean {
+  return !(outcome instanceof Error) && ["more", "idle"].includes((outcome as StepOutcome).state);
+}
+
+/** What needs no collection. */
+async function tidy(
+  { registry, driver }: Composition,
+  { ageMs, dryRun }: { readonly ageMs: number; readonly dryRun: boolean },
+  attempt: Attempt,
+): Promise<void> {
+  await attempt("purged abandoned uploads", async () => {
+    const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
+    return { sessions: sessions.length, bytes, dryRun };
+  });
+  if (!dryRun) {
+    await attempt("removed what uploads left in the store", async () => {
+      await driver.removeLeftovers?.(ageMs, layout.root);
+      return undefined;
+    });
+  }
+  await attempt("brought the catalog up to date", async () => await registry.refreshCatalog({ ageMs: 0 }));
+}
+
+/**
+ * The figures of a run in CloudWatch's embedded metric format: a log line that has them is a metric.
+ * @see https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ */
+function metricsOf(summary: Summary): Readonly<Record<string, unknown>> {
+  const { list, get, put, delete: deletes } = summary.requests;
+  const figures = {
+    GcMarked: summary.marked,
+    GcEligible: summary.eligible,
+    GcCondemned: summary.condemned,
+    GcDeleted: summary.deleted,
+    GcDeletedBytes: summary.deletedBytes,
+    GcDeletedManifests: summary.deletedManifests,
+    GcUploads: summary.uploads,
+    GcRequests: list + get + put + deletes,
+    GcSeconds: summary.seconds,
+    GcDollars: summary.dollars,
+    GcFailed: summary.outcome === "failed" ? 1 : 0,
+  };
+  const units: Readonly<Record<string, string>> = { GcDeletedBytes: "Bytes", GcSeconds: "Seconds", GcDollars: "None" };
+  const Metrics = Object.keys(figures).map((Name) => ({ Name, Unit: units[Name] ?? "Count" }));
+  return {
+    _aws: { Timestamp: Date.now(), CloudWatchMetrics: [{ Namespace: "Lading", Dimensions: [[]], Metrics }] },
+    ...figures,
+    summary,
+  };
 }

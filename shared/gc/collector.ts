@@ -48,7 +48,9 @@ export type StepOutcome =
   | { readonly state: "more"; readonly run: string; readonly phase: Phase }
   | { readonly state: "done"; readonly summary: Summary }
   /** Somebody else collects now. */
-  | { readonly state: "busy"; readonly until: Date };
+  | { readonly state: "busy"; readonly until: Date }
+  /** No run is under way, and it is not time for another one. */
+  | { readonly state: "idle" };
 
 /** Collects garbage in one storage. */
 export class Collector {
@@ -64,9 +66,9 @@ export class Collector {
 
   /**
    * Goes on with the run that is under way, or begins one. Ends well before `ms` have passed, unless a single request takes
-   * that long. What goes wrong in a run ends it with a summary that has the reason; only what goes wrong around it is thrown.
+   * that long. No run is begun within `everyMs` after the last good one began. What goes wrong in a run ends it with a summary that has the reason; only what goes wrong around it is thrown.
    */
-  async step({ ms }: { ms: number }): Promise<StepOutcome> {
+  async step({ ms, everyMs = 0 }: { ms: number; everyMs?: number }): Promise<StepOutcome> {
     const started = this.#elapsed();
     const counts = noCounts();
     const driver = counted(this.#store, counts);
@@ -74,6 +76,11 @@ export class Collector {
     if (!this.#options.dryRun) {
       const busy = await lease.take(LEASE_MS);
       if (busy !== undefined) return { state: "busy", until: busy.busyUntil };
+      const { run, begun } = lease.content;
+      if (run === undefined && begun !== undefined && lease.asOf.getTime() - begun < everyMs) {
+        await lease.release(lease.content);
+        return { state: "idle" };
+      }
     }
     const step = new Step(driver, this.#options, lease, counts, started, this.#elapsed);
     return await step.work(ms);
@@ -216,8 +223,12 @@ class Step {
     if (dryRun) return { state: "done", summary };
     await writeSummary(this.#driver, summary);
     await this.#forget(id, new Date(begun));
-    const cuts = failure === undefined ? run.cuts : this.#lease.content.cuts;
-    await this.#lease.release({ cuts });
+    const last = this.#lease.content;
+    await this.#lease.release(
+      failure === undefined
+        ? { cuts: run.cuts, begun: new Date(begun).getTime() }
+        : { cuts: last.cuts, begun: last.begun },
+    );
     return { state: "done", summary };
   }
 

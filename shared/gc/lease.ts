@@ -9,6 +9,7 @@ const leaseBody = z.object({
   holder: z.string(),
   until: z.number(),
   run: z.string().optional(),
+  begun: z.number().optional(),
   cuts: z.array(z.string()).catch([]),
 });
 
@@ -16,6 +17,8 @@ const leaseBody = z.object({
 export interface LeaseContent {
   /** The run that is not at its end. */
   readonly run?: string | undefined;
+  /** When the last run began that came to its end, by the store's clock, in milliseconds. */
+  readonly begun?: number | undefined;
   /** Where the listing of repositories may be cut; see `Marking.cuts`. */
   readonly cuts: readonly string[];
 }
@@ -36,6 +39,11 @@ export class Lease {
     this.#driver = driver;
   }
 
+  /** When it was looked at. */
+  get asOf(): Date {
+    return this.#asOf;
+  }
+
   /** When it ends, by the store's clock. */
   get until(): Date {
     return new Date(this.#until);
@@ -50,7 +58,7 @@ export class Lease {
     if (body.success && body.data.until > asOf.getTime() && body.data.holder !== this.#holder) {
       return { busyUntil: new Date(body.data.until) };
     }
-    if (body.success) this.content = { run: body.data.run, cuts: body.data.cuts };
+    if (body.success) this.content = { run: body.data.run, begun: body.data.begun, cuts: body.data.cuts };
     return (await this.#write(ms)) ? undefined : { busyUntil: new Date(asOf.getTime() + ms) };
   }
 

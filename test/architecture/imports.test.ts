@@ -79,7 +79,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   },
   "functions/registry": { local: ["shared/"], packages: ["hono", "@hono/node-server", "aws-lambda"] },
   "functions/gc": {
-    local: ["functions/registry/compose.ts", "shared/config/", "shared/registry/", "shared/telemetry/"],
+    local: ["functions/registry/compose.ts", ...["config", "gc", "registry", "telemetry"].map((it) => `shared/${it}/`)],
     packages: [],
   },
   "functions/secrets": { local: [], packages: ["@aws-sdk/client-ssm"] },

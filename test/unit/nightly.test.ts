@@ -44,6 +44,26 @@ describe("a night", () => {
     expect(lines).toContainEqual(expect.objectContaining({ msg: "purged abandoned uploads", sessions: 1 }));
   });
 
+  it("collects garbage, with its figures as metrics in the log", async () => {
+    const stored = path.join(folder, "docker/registry/v2/blobs/sha256/ab", "ab".repeat(32));
+    mkdirSync(stored, { recursive: true });
+    writeFileSync(path.join(stored, "data"), "garbage");
+    const time = new Date(Date.now() - WEEK_MS);
+    utimesSync(path.join(stored, "data"), time, time);
+    session("0188d2f1-0000-8000-8000-000000000002", 0);
+    await night();
+    const metrics = { CloudWatchMetrics: [expect.objectContaining({ Namespace: "Lading" }) as unknown] };
+    expect(lines).toContainEqual(
+      expect.objectContaining({
+        _aws: expect.objectContaining(metrics) as unknown,
+        ...{ GcEligible: 1, GcCondemned: 1, GcDeleted: 0, GcFailed: 0 },
+      }),
+    );
+    lines = [];
+    await night();
+    expect(lines).toContainEqual(expect.objectContaining({ msg: "collected garbage", state: "idle" }));
+  });
+
   it("changes nothing where the registry is read-only", async () => {
     const old = session("0188d2f1-0000-8000-8000-000000000001", 2 * WEEK_MS);
     await night({ REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "true" });

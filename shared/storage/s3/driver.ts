@@ -83,7 +83,7 @@ export class S3Driver implements StorageDriver {
     }
     this.#promises = typeof promises === "function" ? promises : async () => promises;
     this.drafts = new S3Drafts(settings, this.#at, budget);
-    this.fenced = new SignedDeletes(this.#at, permitMs);
+    this.fenced = new SignedDeletes(this.#at, permitMs, settings.endpoint === undefined);
     this.presigner = {
       presign: async (key, method) => {
         checkKey(key);
