@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 /** Real clients, registries and proxies, installed by test/tools/install.sh. */
 export default defineConfig({
   test: {
-    globalSetup: ["test/support/build.ts"],
+    globalSetup: ["test/support/synthesize.ts"],
     setupFiles: ["test/support/keep-logs.ts"],
     testTimeout: 240_000,
     hookTimeout: 120_000,

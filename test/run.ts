@@ -89,6 +89,11 @@ const SUITES: readonly Suite[] = [
     needs: ["versitygw"],
     env: { LADING_TEST_STORES: "versitygw", LADING_TEST_HOST: "uploads" },
   },
+  {
+    ...vitest("conformance through the stack", "vitest.s3.config.ts", ["test/conformance"]),
+    needs: ["versitygw"],
+    env: { LADING_TEST_HOST: "stack" },
+  },
   { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: [...PROGRAMS, "versitygw"] },
   {
     name: "official conformance",

@@ -3,13 +3,13 @@
  * What differs: the store is one of versitygw, parameters are kept by a server of ours, there is no TLS, and processes are
  * not limited in memory (what they took is looked at instead).
  */
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import path from "node:path";
 import { startParameterServer, type ParameterServer } from "../support/parameter-server.ts";
+import type { S3Operation } from "../support/s3-operation.ts";
 import type { S3Server } from "../support/s3-servers.ts";
+import { CDK_OUT } from "../support/synthesize.ts";
 import { lambdaNode, startFunctions, type Cloud } from "./cloud.ts";
 import { readDeployment, type DeployedFunction, type Deployment } from "./deployment.ts";
 import { createEventFunction } from "./event-function.ts";
@@ -29,36 +29,25 @@ export interface DeployedCloud extends Cloud {
   readonly buckets: { readonly storage: string; readonly uploads: string };
   /** Adds a line to the users' parameter. It is read within a minute. */
   addUser(line: string): void;
+  /** Has the store answer one request of a function's with an error. */
+  refuseOnce(which: Asking, operation: S3Operation): void;
   /** Calls the collector as the schedule does. Throws what it throws. */
   collect(): Promise<void>;
 }
 
-let synthesized: string | undefined;
-
-/** Synthesizes the stack as it is without settings, or with these, into a folder below reports/. Gives the folder. */
-export function synthesize(context: readonly string[] = [], name = "cdk.out"): string {
-  const folder = path.resolve("reports", name);
-  if (name === "cdk.out" && synthesized !== undefined) return synthesized;
-  execFileSync(
-    process.execPath,
-    ["node_modules/aws-cdk/bin/cdk", "synth", "--quiet", "--output", folder, ...context.flatMap((one) => ["-c", one])],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
-  if (name === "cdk.out") synthesized = folder;
-  return folder;
-}
-
 export interface DeployedOptions {
   readonly store: S3Server;
-  /** What `synthesize` gave. */
-  readonly folder: string;
+  /** Lines of htpasswd; nobody is signed in where it is undefined, which no deployment is. Default: none. */
+  readonly users?: readonly string[] | undefined;
   readonly ports?: { readonly api: number; readonly uploads: number };
   /** More for both functions that answer clients. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Makes the buckets and the parameters, and starts the functions. */
-export async function startDeployed({ store, folder, ports, env = {} }: DeployedOptions): Promise<DeployedCloud> {
+export async function startDeployed({ store, ports, env = {}, ...options }: DeployedOptions): Promise<DeployedCloud> {
+  const folder = CDK_OUT;
+  const { users } = { users: [], ...options };
   const buckets = { storage: await store.freshBucket(), uploads: await store.freshBucket() };
   const namesWith = (uploadHost: string): Parameters<typeof readDeployment>[1] => ({
     ...buckets,
@@ -88,7 +77,9 @@ export async function startDeployed({ store, folder, ports, env = {} }: Deployed
   });
   const variablesOf = (which: "registry" | "uploads", uploadHost: string): Record<string, string> => {
     const { environment } = readDeployment(folder, namesWith(uploadHost))[which];
-    const plain = Object.entries(environment).map(([name, value]) => [name, value.replace("https://", "http://")]);
+    const plain = Object.entries(environment)
+      .filter(([name]) => users !== undefined || !name.startsWith("REGISTRY_AUTH"))
+      .map(([name, value]) => [name, value.replace("https://", "http://")]);
     return {
       ...(Object.fromEntries(plain) as Record<string, string>),
       ...here(which),
@@ -97,6 +88,11 @@ export async function startDeployed({ store, folder, ports, env = {} }: Deployed
     };
   };
   await makeParameters(deployment, parameters);
+  const htpasswd = String(deployment.parameters["Htpasswd"]);
+  const addUser = (line: string): void => {
+    parameters.texts.set(htpasswd, `${parameters.texts.get(htpasswd) ?? ""}${line}\n`);
+  };
+  users?.forEach(addUser);
   const cloud = await startFunctions({
     ...(ports === undefined ? {} : { ports }),
     registry: { ...partsOf(deployment.registry), env: (host) => variablesOf("registry", host) },
@@ -108,16 +104,14 @@ export async function startDeployed({ store, folder, ports, env = {} }: Deployed
     env: { ...deployment.collector.environment, ...here("collector"), REGISTRY_STORAGE_S3_REGION: store.region },
     concurrency: 1,
   });
-  const htpasswd = String(deployment.parameters["Htpasswd"]);
   return {
     ...cloud,
     deployment,
     policies,
     parameters,
     buckets,
-    addUser: (line) => {
-      parameters.texts.set(htpasswd, `${parameters.texts.get(htpasswd) ?? ""}${line}\n`);
-    },
+    addUser,
+    refuseOnce: (which, operation) => guards[which].refuseOnce(operation),
     collect: async () => {
       await collector.invoke("{}");
     },

@@ -7,6 +7,8 @@ import type { Need, Policy } from "./policy.ts";
 
 export interface GuardedStore {
   readonly port: number;
+  /** Answers the next request of this kind with an error that is not tried again. */
+  refuseOnce(operation: S3Operation): void;
   close(): Promise<void>;
 }
 
@@ -72,6 +74,7 @@ function needsOf({ method = "", url = "", headers }: IncomingMessage, body: stri
 /** Starts one in front of a server, which must have its buckets in the path. */
 export async function startGuardedStore(endpoint: string, policy: Policy): Promise<GuardedStore> {
   const { hostname, port } = new URL(endpoint);
+  const refused = new Set<S3Operation>();
 
   async function handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const { operation, bucket, key } = operationOf(incoming.method ?? "", incoming.url ?? "", incoming.headers);
@@ -84,6 +87,11 @@ export async function startGuardedStore(endpoint: string, policy: Policy): Promi
     if (allowed.includes(false)) {
       incoming.resume();
       refuse(incoming, outgoing);
+      return;
+    }
+    if (refused.delete(operation)) {
+      incoming.resume();
+      refuse(incoming, outgoing, 400, "InvalidRequest");
       return;
     }
     const onward = ask(
@@ -125,6 +133,7 @@ export async function startGuardedStore(endpoint: string, policy: Policy): Promi
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
+    refuseOnce: (operation) => void refused.add(operation),
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -136,8 +145,8 @@ function mayList(policy: Policy, bucket: string): boolean {
   return policy.would({ action: "s3:ListBucket", resource: `arn:aws:s3:::${bucket}` });
 }
 
-function refuse(incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>the role does not allow this</Message></Error>`;
-  outgoing.writeHead(403, { "content-type": "application/xml", "content-length": Buffer.byteLength(body) });
+function refuse(incoming: IncomingMessage, outgoing: ServerResponse, status = 403, code = "AccessDenied"): void {
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>refused</Message></Error>`;
+  outgoing.writeHead(status, { "content-type": "application/xml", "content-length": Buffer.byteLength(body) });
   outgoing.end(incoming.method === "HEAD" ? undefined : body);
 }

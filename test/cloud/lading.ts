@@ -1,5 +1,6 @@
 /** The functions behind their gateways as one registry, for the suites that know registries. */
 import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { Api } from "../support/api.ts";
 import {
   readAccessLine,
@@ -11,20 +12,16 @@ import {
 } from "../support/lading.ts";
 import { until } from "../support/process.ts";
 import { sharedVersitygw } from "../support/s3-servers.ts";
-import { startCloud, type Cloud } from "./cloud.ts";
+import type { Cloud } from "./cloud.ts";
+import { startDeployed } from "./deployed.ts";
 
-/** Starts both functions over a bucket of its own. Its log has the event function's requests before the upload function's. */
+/** Starts the stack as it is synthesized, over buckets of its own, each function with its role. Its log has the event function's requests before the upload function's. */
 export async function startCloudLading({
   folder,
   signIn = "none",
 }: Pick<LadingOptions, "folder" | "signIn">): Promise<Lading> {
-  const access = await sharedVersitygw();
-  const bucket = { access, name: await access.freshBucket() };
-  const env =
-    signIn === "none"
-      ? {}
-      : { REGISTRY_AUTH_HTPASSWD_REALM: "lading", REGISTRY_AUTH_HTPASSWD_PATH: await writeHtpasswd(folder) };
-  const cloud = await startCloud({ bucket, env });
+  const users = signIn === "none" ? undefined : [await readFile(await writeHtpasswd(folder), "utf8")];
+  const cloud = await startDeployed({ store: await sharedVersitygw(), users });
   const user = signIn === "none" ? undefined : USER;
   const logs = async (): Promise<LoggedRequest[][]> => [
     await logOf(cloud.api, cloud.events.lines),
@@ -36,7 +33,7 @@ export async function startCloudLading({
     plainHttp: true,
     caFile: undefined,
     user,
-    root: bucket.name,
+    root: cloud.buckets.storage,
     api: new Api({ url: `http://${cloud.api}`, user }),
     requests: async () => (await logs()).flat(),
     during: async (work) => {
@@ -46,6 +43,10 @@ export async function startCloudLading({
     },
     stop: async () => {
       await cloud.close();
+      const denied = Object.entries(cloud.policies).flatMap(([which, policy]) =>
+        policy.denied.map(({ action, resource }) => `${which}: ${action} ${resource}`),
+      );
+      if (denied.length > 0) throw new Error(`the roles do not allow:\n${denied.join("\n")}`);
       const faults = linesOf(cloud).filter((line) => line.includes('"level":"error"'));
       if (faults.length > 0) throw new Error(`the functions logged errors:\n${faults.join("\n")}`);
     },

@@ -12,18 +12,20 @@ import { BcryptPool } from "../../shared/auth/bcrypt-pool.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import { fileSource } from "../../shared/reloading/file.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../shared/oci/media-type.ts";
-import { createTestApp, type Reply, type Send } from "../support/app.ts";
+import { createTestApp, throughStack, type Reply, type Send } from "../support/app.ts";
 import { bodyOf, pattern, sha256, sha512 } from "../support/bodies.ts";
 import { STORES } from "../support/stores.ts";
 import { removeFolder, temporaryFolder } from "../support/temp.ts";
 
-const USERS = ["open to everyone", "with users"] as const;
+// A stack always asks for a sign-in.
+const USERS = throughStack ? (["with users"] as const) : (["open to everyone", "with users"] as const);
+const STORES_HERE = throughStack ? STORES.slice(0, 1) : STORES;
 const ALGORITHMS = [
   ["sha256", sha256],
   ["sha512", sha512],
 ] as const;
 
-describe.each(STORES)("%s", (_, makeStore) => {
+describe.each(STORES_HERE)("%s", (_, makeStore) => {
   describe.each(USERS)("%s", (users) => {
     const repository = "conformance/one";
     const v2 = `/v2/${repository}`;
@@ -63,6 +65,7 @@ describe.each(STORES)("%s", (_, makeStore) => {
         await anonymously(method, url, { ...options, headers: { ...credentials, ...options.headers } });
     });
     afterAll(async () => {
+      if (throughStack) await (await import("../cloud/stack.ts")).endStack();
       for (const cleanup of cleanups) await cleanup();
     });
 

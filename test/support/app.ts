@@ -91,6 +91,7 @@ export function createTestApp(
     onFault: (error, requestId) => faults.push({ error, requestId }),
     ...parts,
   });
+  if (throughStack) return { send: sendToStack, registry, reports, faults };
   let server: Promise<number> | undefined;
   const send: Send = async (method, path, options = {}) => {
     if (throughEvents) return await sendEvent(app, method, path, options);
@@ -115,6 +116,27 @@ export const throughEvents = process.env["LADING_TEST_HOST"] === "event";
 
 /** Whether it goes over sockets to a server as the upload function is one, whose answers wait for the end of the body. */
 const throughUploadFunction = process.env["LADING_TEST_HOST"] === "uploads";
+
+/** Whether it goes to the stack as it is synthesized, both functions with their roles: then nothing can be set. */
+export const throughStack = process.env["LADING_TEST_HOST"] === "stack";
+
+let stack: Promise<string> | undefined;
+
+/** As a client that stays on the registry's host; it follows where a blob lies. The stack ends with the process. */
+const sendToStack: Send = async (method, path, options = {}) => {
+  stack ??= import("../cloud/stack.ts").then(async ({ sharedStack }) => await sharedStack());
+  const first = await sendRequest(Number((await stack).split(":")[1]), method, path, {
+    ...options,
+    headers: { host: await stack, ...options.headers },
+  });
+  const location = first.header("location");
+  if (first.status !== 307 || location === null) return first;
+  const range = options.headers?.["Range"] ?? options.headers?.["range"];
+  const last = await fetch(location, { method, headers: range === undefined ? {} : { range } });
+  const headers = new Headers(last.headers);
+  headers.set("docker-content-digest", first.header("docker-content-digest") ?? "");
+  return replyOf(last.status, headers, Buffer.from(await last.arrayBuffer()));
+};
 
 /** Gives its port. The server ends with the process. */
 async function uploadFunction(app: App): Promise<number> {
