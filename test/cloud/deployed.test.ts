@@ -1,11 +1,17 @@
 /** The stack as it is synthesized, on this machine: each function does its work with its own role, and with nothing more. */
+import { randomUUID } from "node:crypto";
+import { utimes } from "node:fs/promises";
+import path from "node:path";
+import { DeleteObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { examine } from "../../shared/doctor/doctor.ts";
+import { digestFrom } from "../../shared/oci/digest.ts";
+import { layout } from "../../shared/registry/layout.ts";
 import { pattern, sha256 } from "../support/bodies.ts";
 import { CONFIG, imageOf, referrerOf } from "../support/manifests.ts";
 import { until } from "../support/process.ts";
-import { sharedVersitygw } from "../support/s3-servers.ts";
+import { s3Client, sharedVersitygw, type S3Server } from "../support/s3-servers.ts";
 import { clientOf, type Answer, type Call, type Send } from "./client.ts";
 import { startDeployed, type DeployedCloud } from "./deployed.ts";
 
@@ -14,8 +20,27 @@ const octets = { "Content-Type": "application/octet-stream" };
 const DOCKER = { "User-Agent": "docker/29.0.0 go/go1.25" };
 let cloud: DeployedCloud;
 let api: Send;
+
+/** The storage bucket, by those who own it. */
+const store = {
+  put: async (key: string, text: string): Promise<void> => {
+    await owner.send(new PutObjectCommand({ Bucket: cloud.buckets.storage, Key: key, Body: Buffer.from(text) }));
+  },
+  remove: async (key: string): Promise<void> => {
+    await owner.send(new DeleteObjectCommand({ Bucket: cloud.buckets.storage, Key: key }));
+  },
+  /** Makes an object older. */
+  age: async (key: string, ms: number): Promise<void> => {
+    const time = new Date(Date.now() - ms);
+    await utimes(path.join(server.folder, "data", cloud.buckets.storage, key), time, time);
+  },
+};
+let owner: S3Client;
+let server: S3Server;
 beforeAll(async () => {
-  cloud = await startDeployed({ store: await sharedVersitygw() });
+  server = await sharedVersitygw();
+  owner = s3Client(server);
+  cloud = await startDeployed({ store: server });
   const send = clientOf(cloud.api);
   api = async (method, target, call = {}) =>
     await send(method, target, { ...call, headers: { ...basic, ...call.headers } });
@@ -53,6 +78,12 @@ async function pushSmall(repository: string, bytes: Uint8Array): Promise<string>
   await expectStatus(api("PUT", `${location}?digest=${sha256(bytes)}`, { headers: octets, body: bytes }), 201);
   return sha256(bytes);
 }
+
+/** Rights that nothing here needs, each with the reason. */
+const NOT_NEEDED_HERE: Readonly<Record<string, string>> = {
+  "uploads RemoveEntries: s3:DeleteObject …/docker/registry/v2/_catalog/*":
+    "the same code as the registry's, of which only a process that just began would need it",
+};
 
 describe("the stack as it is synthesized", () => {
   it("lets nobody in before a user is added, and then without a deployment", { timeout: 150_000 }, async () => {
@@ -134,6 +165,38 @@ describe("the stack as it is synthesized", () => {
     // What the store refuses half way is given up: by the one function a copy, by the other a part.
     cloud.refuseOnce("uploads", "UploadPart");
     await anywhere("PATCH", await begin("team/app", DOCKER), { headers: octets, body: pattern(15_000_000) });
+    const inChunks = pattern(16_000_000);
+    let own = await begin("team/app");
+    for (let from = 0; from < inChunks.length; from += 4_000_000) {
+      if (from === 4_000_000) cloud.refuseOnce("registry", "UploadPart");
+      const patch = async (): Promise<Answer> =>
+        await api("PATCH", own, { headers: octets, body: inChunks.subarray(from, from + 4_000_000) });
+      let answer = await patch();
+      if (answer.status !== 202) answer = await patch();
+      own = String((await expectStatus(Promise.resolve(answer), 202)).headers["location"]);
+    }
+    cloud.refuseOnce("registry", "UploadPartCopy");
+    const end = `${own}?digest=${sha256(inChunks)}`;
+    expect((await api("PUT", end)).status).toBeGreaterThanOrEqual(500);
+    await expectStatus(api("PUT", end), 201);
+
+    // Who wants what a collection has condemned says so.
+    for (const [send, bytes] of [
+      [api, pattern(200_000)],
+      [there, layers[1] ?? Buffer.alloc(0)],
+    ] as const) {
+      const digest = digestFrom(sha256(bytes));
+      if (digest === undefined) throw new Error("no digest");
+      await store.put(layout.blobMark(digest), JSON.stringify({ state: "condemned", nonce: randomUUID() }));
+      const { status } = await send("HEAD", `/v2/team/app/blobs/${digest}`);
+      expect([200, 307]).toContain(status);
+    }
+    // A new process lists an index that nobody has completed, with an entry of a repository that is gone.
+    await store.put(layout.catalogEntry("gone/long/ago"), "");
+    await store.age(layout.catalogEntry("gone/long/ago"), 3 * 3_600_000);
+    await store.remove(layout.catalogComplete);
+    await cloud.events.retire();
+    expect((await expectStatus(api("GET", "/v2/_catalog"), 200)).body.toString()).not.toContain("gone");
     await begin("team/app");
     await cloud.collect();
   });
@@ -155,12 +218,14 @@ describe("the stack as it is synthesized", () => {
       uploads: [],
       collector: [],
     });
-    const inStore = (names: readonly string[]): string[] => names.filter((name) => / s3:/.test(name));
-    expect({
-      registry: inStore(registry.unused()),
-      uploads: inStore(uploads.unused()),
-      collector: inStore(collector.unused()),
-    }).toEqual({ registry: [], uploads: [], collector: [] });
+    const unused = Object.entries(cloud.policies).flatMap(([which, policy]) =>
+      policy.unused().map((name) => `${which} ${name.replace(/arn:aws:s3:::[^/]*/, "…")}`),
+    );
+    expect(
+      unused.filter(
+        (name) => name.includes(" s3:") && !name.startsWith("collector") && NOT_NEEDED_HERE[name] === undefined,
+      ),
+    ).toEqual([]);
     for (const asked of cloud.parameters.asked) {
       const name = /^ssm:(\/[^ ]*) /.exec(asked)?.[1] ?? asked;
       const need = { action: "ssm:GetParameter", resource: `arn:aws:ssm:eu-central-1:123456789012:parameter${name}` };
