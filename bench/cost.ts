@@ -77,6 +77,9 @@ function money(dollars: number): string {
     : `$${dollars < 100 ? dollars.toFixed(2) : dollars.toFixed(0)}`;
 }
 
+/** With a tenth: where amounts are small. */
+const cents = (dollars: number): string => `${Number((dollars * 100).toPrecision(2))} ¢`;
+
 const table = (title: readonly string[], rows: readonly (readonly string[])[]): string =>
   [title, title.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 
@@ -176,6 +179,8 @@ ECR is cheaper where requests outweigh what is stored, since it asks ${money(PRI
 ## CloudFront
 
 \`frontDoor=cloudfront\` adds ${money(PRICES.cloudFrontMillion)} for a million requests beyond the ten million a month that are free; uploads pass through it, downloads do not.
+
+With \`downloads=cloudfront\` they do. Then a GB costs ${cents(PRICES.cloudFrontGb)} wherever it goes, also to clients of the region, who have it from S3 for nothing; the first TB of a month is free. The upload function runs as long as a client takes: ${cents((1000 / ASSUMED.uploadMbSecond) * ASSUMED.uploadGb * PRICES.gbSecond)} a GB at ${ASSUMED.uploadMbSecond} MB/s, and ${cents(1000 * ASSUMED.uploadGb * PRICES.gbSecond)} for a client alone that takes 1 MB/s, which up to 64 at a time share.
 `;
   return await format(text, { ...(await resolveConfig(FILE)), filepath: FILE });
 }

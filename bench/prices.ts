@@ -16,6 +16,8 @@ export const PRICES = {
   loggedGb: 0.5,
   /** CloudFront, for a million HTTPS requests; its first TB to the internet and ten million requests a month are free. */
   cloudFrontMillion: 1,
+  /** For a GB to the internet, and to clients within AWS too. */
+  cloudFrontGb: 0.085,
   /** ECR private, for a GB and month; its traffic is priced as S3's. */
   ecrGb: 0.1,
   /** A t4g.small for an hour, its public address for an hour, and a GB and month of its disk. */

@@ -31,6 +31,8 @@ import type { Settings } from "./settings.ts";
 
 /** The paths of upload sessions, whatever the repository is called. */
 const UPLOAD_PATHS = "/v2/*/blobs/uploads/*";
+/** Those of blobs: their digests are of SHA-256 or SHA-512. */
+const BLOB_PATHS = "/v2/*/blobs/sha*";
 
 /** One line for each request, also those that never came to the function. */
 const ACCESS_LOG = {
@@ -114,7 +116,8 @@ export function mapDomain(scope: Construct, { api }: Api, stage: HttpStage, sett
   return domainName.regionalDomainName;
 }
 
-function atCloudFront(scope: Construct, api: Api, uploads: string, { domain, webAclArn }: Settings): FrontDoor {
+function atCloudFront(scope: Construct, api: Api, uploads: string, settings: Settings): FrontDoor {
+  const { domain, webAclArn, downloads } = settings;
   const behavior = (host: string, readTimeout: Duration): BehaviorOptions => ({
     origin: new HttpOrigin(host, {
       protocolPolicy: OriginProtocolPolicy.HTTPS_ONLY,
@@ -128,11 +131,15 @@ function atCloudFront(scope: Construct, api: Api, uploads: string, { domain, web
     originRequestPolicy: OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
     compress: false,
   });
+  // The most without asking AWS for more.
+  const toUploads = behavior(uploads, Duration.seconds(60));
   const distribution = new Distribution(scope, "Distribution", {
     comment: "Lading: a container registry",
     defaultBehavior: behavior(api.host, Duration.seconds(30)),
-    // The most without asking AWS for more.
-    additionalBehaviors: { [UPLOAD_PATHS]: behavior(uploads, Duration.seconds(60)) },
+    additionalBehaviors: {
+      [UPLOAD_PATHS]: toUploads,
+      ...(downloads === "cloudfront" ? { [BLOB_PATHS]: toUploads } : {}),
+    },
     ...(domain === undefined
       ? {}
       : {

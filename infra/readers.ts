@@ -105,10 +105,9 @@ export function retention(text: string): RetentionDays {
   return found;
 }
 
-/** A Go duration in hours, minutes or seconds, above 0. */
-export function duration(text: string): string {
-  if (!/^(?=.*[1-9])(?:\d+h)?(?:\d+m)?(?:\d+s)?$/.test(text))
-    throw new ExpectedError("a duration such as 24h or 1h30m");
+/** A Go duration in hours and minutes, above 0: the registry takes none of less than a minute. */
+export function grace(text: string): string {
+  if (!/^(?=.*[1-9])(?:\d+h)?(?:\d+m)?$/.test(text)) throw new ExpectedError("a duration such as 24h or 1h30m");
   return text;
 }
 

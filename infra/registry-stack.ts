@@ -33,7 +33,10 @@ export class RegistryStack extends Stack {
     const servingGrants = [...registryGrants(storage, settings), ...parameterGrants(parameters.arns)];
 
     const { uploads, log: uploadLog } = createUploadFunction(this, settings, {
-      environment: serving,
+      environment: {
+        ...serving,
+        ...(settings.downloads === "cloudfront" ? { REGISTRY_STORAGE_REDIRECT_DISABLE: "true" } : {}),
+      },
       grants: servingGrants,
     });
     const uploadHost = uploads.endpoint.domainName;
@@ -59,7 +62,7 @@ export class RegistryStack extends Stack {
       description: "Removes what nobody refers to, and what uploads left behind.",
       memoryMb: ONE_PROCESSOR_MB,
       timeout: Duration.minutes(15),
-      environment: { ...storageVariables, REGISTRY_GC_GRACE: settings.gcGrace },
+      environment: storageVariables,
       grants: collectorGrants(storage, settings),
       failures,
     });
@@ -127,7 +130,7 @@ function addUser(parameter: string): string {
 
 /** Which bucket, and how it is used: what each function is told. */
 function storageEnvironment({ bucket, uploads }: Storage, settings: Settings): Environment {
-  const { root, kmsKeyArn, deletes, readOnly, bucket: existing } = settings;
+  const { root, kmsKeyArn, deletes, readOnly, gcGrace, bucket: existing } = settings;
   return {
     REGISTRY_STORAGE_S3_BUCKET: bucket.bucketName,
     REGISTRY_STORAGE_S3_REGION: existing?.region ?? Aws.REGION,
@@ -136,6 +139,8 @@ function storageEnvironment({ bucket, uploads }: Storage, settings: Settings): E
     ...(kmsKeyArn === undefined ? {} : { REGISTRY_STORAGE_S3_ENCRYPT: "true", REGISTRY_STORAGE_S3_KEYID: kmsKeyArn }),
     REGISTRY_STORAGE_DELETE_ENABLED: String(deletes),
     REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: String(readOnly),
+    // Of those that promise as of the one that keeps it.
+    REGISTRY_STORAGE_MAINTENANCE_GC_GRACE: gcGrace,
   };
 }
 

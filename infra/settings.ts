@@ -6,6 +6,9 @@ import * as read from "./readers.ts";
 /** Where clients come in: API Gateway's own name, or one name for everything at CloudFront. */
 export type FrontDoorKind = "api-gateway" | "cloudfront";
 
+/** Where layers come from: S3, by signed URLs, or the upload function, through CloudFront. */
+export type DownloadsKind = "s3" | "cloudfront";
+
 /** A bucket that is there already, and that CloudFormation leaves as it is. */
 export interface ExistingBucket {
   readonly name: string;
@@ -25,6 +28,7 @@ export interface Settings {
   /** Tells registries of one account and region apart: part of the stack's name and of the parameters' paths. */
   readonly name: string;
   readonly frontDoor: FrontDoorKind;
+  readonly downloads: DownloadsKind;
   readonly domain?: CustomDomain;
   /** Of a web ACL for CloudFront, in us-east-1. */
   readonly webAclArn?: string;
@@ -71,6 +75,7 @@ export class SettingsError extends Error {
 const READERS = {
   name: read.name,
   frontDoor: read.oneOf("api-gateway", "cloudfront"),
+  downloads: read.oneOf("s3", "cloudfront"),
   domainName: read.domainName,
   certificateArn: read.certificateArn,
   webAclArn: read.webAclArn,
@@ -83,7 +88,7 @@ const READERS = {
   readOnly: read.flag,
   gcSchedule: read.schedule,
   gcTimeZone: read.timeZone,
-  gcGrace: read.duration,
+  gcGrace: read.grace,
   undoDays: read.integer(1, 3650),
   alarms: read.flag,
   alarmEmail: read.email,
@@ -143,6 +148,10 @@ function contradictions(values: Values, given: (key: Key) => boolean): string[] 
       "certificateArn must be of a certificate in us-east-1, which is where CloudFront takes it from",
     ],
     [given("webAclArn") && !atCloudFront, "webAclArn needs frontDoor=cloudfront: an HTTP API takes no web ACL"],
+    [
+      values.downloads === "cloudfront" && !atCloudFront,
+      "downloads=cloudfront needs frontDoor=cloudfront: API Gateway carries no layer",
+    ],
     [given("bucketRegion") && !given("bucketName"), "bucketRegion needs bucketName: the bucket that is there"],
     [
       given("bucketName") && given("undoDays"),
@@ -158,6 +167,7 @@ function withDefaults({ domainName, certificateArn, bucketName, bucketRegion, ..
   return {
     name: values.name ?? "registry",
     frontDoor: values.frontDoor ?? "api-gateway",
+    downloads: values.downloads ?? "s3",
     ...(domainName === undefined || certificateArn === undefined
       ? {}
       : { domain: { name: domainName, certificateArn } }),

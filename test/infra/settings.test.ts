@@ -25,6 +25,7 @@ describe("defaults", () => {
     expect(settings).toEqual({
       name: "registry",
       frontDoor: "api-gateway",
+      downloads: "s3",
       anonymousPull: false,
       deletes: true,
       readOnly: false,
@@ -124,6 +125,8 @@ describe("wrong", () => {
     ],
     [{ kmsKeyArn: "alias/images" }, 'kmsKeyArn must be the ARN of a key of AWS KMS (no alias), not "alias/images"'],
     [{ anonymousPull: "yes" }, 'anonymousPull must be true or false, not "yes"'],
+    [{ gcGrace: "30s" }, 'gcGrace must be a duration such as 24h or 1h30m, not "30s"'],
+    [{ downloads: "cloudfront" }, "downloads=cloudfront needs frontDoor=cloudfront: API Gateway carries no layer"],
     [{ gcGrace: "0h" }, 'gcGrace must be a duration such as 24h or 1h30m, not "0h"'],
     [{ gcTimeZone: "Berlin" }, 'gcTimeZone must be a time zone such as Europe/Berlin, not "Berlin"'],
     [{ undoDays: "0" }, 'undoDays must be a whole number from 1 to 3650, not "0"'],

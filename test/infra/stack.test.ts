@@ -17,6 +17,7 @@ const VARIANTS = {
     certificateArn: ARN.certificateUs,
     webAclArn: ARN.webAcl,
   },
+  "cloudfront with downloads": { frontDoor: "cloudfront", downloads: "cloudfront" },
   domain: { domainName: "registry.example.com", certificateArn: ARN.certificate },
   "existing bucket": { bucketName: "our-images", bucketPrefix: "/registry/" },
   "existing bucket in another region": { bucketName: "our-images", bucketRegion: "eu-west-1", kmsKeyArn: ARN.key },
@@ -240,6 +241,7 @@ describe("functions", () => {
       REGISTRY_STORAGE_S3_UPLOADSBUCKET: "<Uploads>",
       REGISTRY_STORAGE_DELETE_ENABLED: "true",
       REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "false",
+      REGISTRY_STORAGE_MAINTENANCE_GC_GRACE: "24h",
       REGISTRY_HTTP_SECRET: "ssm:/lading/registry/secret",
       REGISTRY_AUTH_HTPASSWD_REALM: "Lading",
       REGISTRY_AUTH_HTPASSWD_PATH: "ssm:/lading/registry/htpasswd",
@@ -255,7 +257,7 @@ describe("functions", () => {
       "REGISTRY_STORAGE_S3_UPLOADSBUCKET",
       "REGISTRY_STORAGE_DELETE_ENABLED",
       "REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED",
-      "REGISTRY_GC_GRACE",
+      "REGISTRY_STORAGE_MAINTENANCE_GC_GRACE",
     ]);
   });
 
@@ -353,6 +355,32 @@ describe("the front door", () => {
     expect(environment["REGISTRY_HTTP_UPLOADS_HOST"]).toBe("https://<Distribution>");
   });
 
+  it("can carry the layers too: blobs come from the upload function, which then sends nobody to S3", () => {
+    const stack = stacks["cloudfront with downloads"];
+    const [distribution] = Object.values(ofType(stack, "AWS::CloudFront::Distribution"));
+    const { DistributionConfig } = distribution?.Properties as {
+      DistributionConfig: {
+        CacheBehaviors: { PathPattern: string; TargetOriginId: string; CachePolicyId: string }[];
+        Origins: { Id: string; DomainName: unknown }[];
+      };
+    };
+    // The first that fits counts.
+    const behaviors = DistributionConfig.CacheBehaviors;
+    expect(behaviors.map(({ PathPattern }) => PathPattern)).toEqual(["/v2/*/blobs/uploads/*", "/v2/*/blobs/sha*"]);
+    for (const { TargetOriginId, CachePolicyId } of behaviors) {
+      const origin = DistributionConfig.Origins.find(({ Id }) => Id === TargetOriginId);
+      expect(textOf(origin?.DomainName)).toBe("<UploadFunctionEndpoint>");
+      expect(CachePolicyId).toBe("4135ea2d-6df8-44a3-9df3-4b5a84be39ad");
+    }
+    const redirects = "REGISTRY_STORAGE_REDIRECT_DISABLE";
+    expect((uploadService(stack)["EnvironmentVariables"] as Record<string, string>)[redirects]).toBe("true");
+    // Who comes to the API's own address is sent to S3: it carries no layer.
+    expect(environmentOf(stack, "RegistryFunction")[redirects]).toBeUndefined();
+    expect(
+      (uploadService(stacks.cloudfront)["EnvironmentVariables"] as Record<string, string>)[redirects],
+    ).toBeUndefined();
+  });
+
   it("takes a name and a web ACL to CloudFront", () => {
     const stack = stacks["cloudfront with a name and a web ACL"];
     stack.template.hasResourceProperties("AWS::CloudFront::Distribution", {
@@ -396,7 +424,15 @@ describe("what runs by the clock", () => {
       ScheduleExpression: "cron(30 1 ? * SUN *)",
       ScheduleExpressionTimezone: "Europe/Berlin",
     });
-    expect(environmentOf(stack, "CollectorFunction")["REGISTRY_GC_GRACE"]).toBe("48h");
+    const uploads = uploadService(stack)["EnvironmentVariables"] as Readonly<Record<string, string>>;
+    // Whoever promises and whoever keeps it have to mean the same time.
+    for (const variables of [
+      environmentOf(stack, "RegistryFunction"),
+      environmentOf(stack, "CollectorFunction"),
+      uploads,
+    ]) {
+      expect(variables["REGISTRY_STORAGE_MAINTENANCE_GC_GRACE"]).toBe("48h");
+    }
     // It would go off six days in seven.
     expect(Object.keys(ofType(stack, "AWS::CloudWatch::Alarm")).join()).not.toContain("CollectorMissing");
   });
@@ -456,6 +492,9 @@ describe("the template", () => {
   it.each([
     ["default", standard],
     ["cloudfront", stacks.cloudfront],
+    ["existing-bucket", stacks["existing bucket"]],
+    ["kms", stacks.kms],
+    ["domain", stacks.domain],
   ])("of %s is the one that was looked at", async (name, { template }) => {
     const text = JSON.stringify(template.toJSON(), undefined, 1).replaceAll(/[0-9a-f]{64}/g, "HASH");
     await expect(`${text}\n`).toMatchFileSnapshot(`golden/${name}.json`);
