@@ -8,6 +8,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  rm,
   stat,
   symlink,
   truncate,
@@ -284,8 +285,8 @@ describe("compare-and-swap", () => {
   const claimOf = (key: string, etag: string): string =>
     path.join(folder, ".lading/claims", createHash("sha256").update(`${key}\n${etag}`).digest("hex"));
   const claim = async (key: string, etag: string, ageMs: number): Promise<void> => {
-    await mkdir(path.join(folder, ".lading/claims"), { recursive: true });
-    await writeFile(claimOf(key, etag), "claimed by a process that died");
+    await mkdir(claimOf(key, etag), { recursive: true });
+    await writeFile(path.join(claimOf(key, etag), "bytes"), "claimed by a process that died");
     const time = new Date(Date.now() - ageMs);
     await utimes(claimOf(key, etag), time, time);
   };
@@ -297,7 +298,7 @@ describe("compare-and-swap", () => {
       await expect(driver.put("k", Buffer.from("2"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
     }
     expect(await readFile(path.join(folder, "k"), "utf8")).toBe("1");
-    await unlink(claimOf("k", etag));
+    await rm(claimOf("k", etag), { recursive: true });
     await driver.put("k", Buffer.from("2"), { ifMatch: etag });
   });
 
@@ -307,6 +308,32 @@ describe("compare-and-swap", () => {
     await expect(driver.put("k", Buffer.from("2"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
     await driver.put("k", Buffer.from("2"), { ifMatch: etag });
     expect(await readFile(path.join(folder, "k"), "utf8")).toBe("2");
+  });
+
+  it("of which the claim was broken changes nothing, however late it goes on", async () => {
+    const { etag } = await driver.put("k", Buffer.from("1"));
+    let claimed: () => void = () => undefined;
+    const atClaim = new Promise<void>((resolve) => (claimed = resolve));
+    let goOn: () => void = () => undefined;
+    const paused = new Promise<void>((resolve) => (goOn = resolve));
+    // It compares, and then does nothing for a long time.
+    const late = filesystemDriver(folder);
+    late.head = async (key) => {
+      const info = await driver.head(key);
+      claimed();
+      await paused;
+      return info;
+    };
+    const writing = late.put("k", Buffer.from("late"), { ifMatch: etag });
+    await atClaim;
+    const long = new Date(Date.now() - 2 * HOUR);
+    await utimes(claimOf("k", etag), long, long);
+    await expect(driver.put("k", Buffer.from("2"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
+    await driver.put("k", Buffer.from("3"), { ifMatch: etag });
+    goOn();
+    await expect(writing).rejects.toThrow(PreconditionFailedError);
+    expect(await readFile(path.join(folder, "k"), "utf8")).toBe("3");
+    expect(await filesIn(folder)).toEqual(["k"]);
   });
 
   it("frees its claim whether it won or lost", async () => {

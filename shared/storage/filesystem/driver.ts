@@ -39,12 +39,18 @@ import {
   fstat,
   fsync,
   linkInto,
+  makeFolder,
   moveInto,
   open,
   openForWrite,
   readdir,
   remove,
+  rename,
+  renameInto,
+  rm,
+  rmdir,
   stat,
+  syncFolder,
   unlink,
   write,
   type FolderRule,
@@ -66,6 +72,9 @@ const PAGE = 10_000;
 
 /** A claim older than this was left by a process that died: a live one holds it for as long as a rename takes. */
 const CLAIM_MAX_AGE_MS = 60 * 60 * 1000;
+
+/** What the file system says of a folder that shall take the place of another, in which there is something. */
+const CLAIMED: ReadonlySet<string> = new Set(["ENOTEMPTY", "EEXIST", "ENOTDIR"]);
 
 export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
@@ -129,12 +138,14 @@ export class FilesystemDriver implements StorageDriver {
   async put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<Written> {
     const target = this.#path(key);
     return await asStorageFault(async () => {
+      if (condition !== undefined && "ifMatch" in condition) {
+        return { etag: await this.#putIfMatch(key, bytes, condition.ifMatch), asOf: new Date() };
+      }
       const temporary = this.#temporary();
       try {
         const etag = await writeFile(temporary, bytes);
         if (condition === undefined) await moveInto(temporary, target);
-        else if ("ifNoneMatch" in condition) await this.#putIfAbsent(key, temporary, target);
-        else await this.#putIfMatch(key, temporary, target, condition.ifMatch);
+        else await this.#putIfAbsent(key, temporary, target);
         return { etag, asOf: new Date() };
       } catch (error) {
         await unlink(temporary).catch(() => undefined);
@@ -183,7 +194,7 @@ export class FilesystemDriver implements StorageDriver {
       });
       for (const name of names) {
         const file = path.join(folder, name);
-        if (await isOlderThan(file, maxAgeMs)) await unlink(file).catch(() => undefined);
+        if (await isOlderThan(file, maxAgeMs)) await this.#takeAway(file);
       }
     }
   }
@@ -214,25 +225,43 @@ export class FilesystemDriver implements StorageDriver {
 
   /**
    * Compare-and-swap, also between processes. Each version of an object can be claimed by one writer at a time: the claim is
-   * a file named after key and etag, made exclusively. The etag is compared *after* claiming, since the version may have
-   * been replaced, and its claim given up, in between.
+   * a folder named after key and etag, with the new bytes in it, so that it comes to be in one step and only where there is
+   * none, or an empty one. The etag is compared *after* claiming, since the version may have been replaced, and its claim
+   * given up, in between. Who breaks the claim of a process that seems to have died takes the bytes away with it: should
+   * that process go on, it finds nothing to put in the object's place.
    */
-  async #putIfMatch(key: string, temporary: string, target: string, etag: string): Promise<void> {
-    const name = createHash("sha256").update(`${key}\n${etag}`).digest("hex");
-    const claim = path.join(this.#private, "claims", name);
+  async #putIfMatch(key: string, bytes: Uint8Array, etag: string): Promise<string> {
+    const target = this.#path(key);
+    const claim = path.join(this.#private, "claims", createHash("sha256").update(`${key}\n${etag}`).digest("hex"));
+    const [prepared, name] = [this.#temporary(), randomUUID()];
     try {
-      await linkInto(temporary, claim);
-    } catch (error) {
-      if (codeOf(error) !== "EEXIST") throw error;
-      if (await isOlderThan(claim, CLAIM_MAX_AGE_MS)) await unlink(claim).catch(() => undefined);
-      throw new PreconditionFailedError(key);
-    }
-    try {
+      await makeFolder(prepared);
+      const written = await writeFile(path.join(prepared, name), bytes);
+      await renameInto(prepared, claim).catch(async (error: unknown) => {
+        if (!CLAIMED.has(codeOf(error) ?? "")) throw error;
+        if (await isOlderThan(claim, CLAIM_MAX_AGE_MS)) await this.#takeAway(claim);
+        throw new PreconditionFailedError(key);
+      });
       if ((await this.head(key))?.etag !== etag) throw new PreconditionFailedError(key);
-      await moveInto(temporary, target);
+      await rename(path.join(claim, name), target).catch((error: unknown) => {
+        // The claim was broken, or the object was deleted, and its folder with it.
+        throw isAbsent(error) ? new PreconditionFailedError(key) : error;
+      });
+      await syncFolder(path.dirname(target));
+      return written;
     } finally {
-      await unlink(claim).catch(() => undefined);
+      for (const folder of [prepared, claim]) {
+        await unlink(path.join(folder, name)).catch(() => undefined);
+        await rmdir(folder).catch(() => undefined); // of others, which has their bytes in it, it fails
+      }
     }
+  }
+
+  /** Removes what a process that died left behind, so that it is gone in one step. */
+  async #takeAway(leftover: string): Promise<void> {
+    const aside = this.#temporary();
+    await renameInto(leftover, aside).catch(() => undefined);
+    await rm(aside, { recursive: true, force: true });
   }
 
   /** Keys, and prefixes that end in a slash, one level below a prefix, in byte order. */

@@ -17,7 +17,7 @@ export const fdatasync = promisify(fs.fdatasync);
 export const rename = promisify(fs.rename);
 export const link = promisify(fs.link);
 export const unlink = promisify(fs.unlink);
-export const { stat, readdir } = fs.promises;
+export const { stat, readdir, rm } = fs.promises;
 /** Folders, one step at a time: `moveInto` and `linkInto` make what they need. */
 export const { rmdir, mkdir } = fs.promises;
 const closeFile = promisify(fs.close);
@@ -65,6 +65,16 @@ export async function openForWrite(file: string): Promise<number> {
 export async function moveInto(from: string, to: string): Promise<void> {
   const { topmost } = await withFolder(to, async () => await rename(from, to));
   await syncFolders(path.dirname(to), topmost);
+}
+
+/** Makes a folder that must not be there yet. */
+export async function makeFolder(folder: string): Promise<void> {
+  await withFolder(folder, async () => await mkdir(folder));
+}
+
+/** Moves a file or a folder to where nobody looks for it after a power cut. A folder may take the place of an empty one. */
+export async function renameInto(from: string, to: string): Promise<void> {
+  await withFolder(to, async () => await rename(from, to));
 }
 
 /** Gives a file a second name that must be free. Throws EEXIST. Durable. */

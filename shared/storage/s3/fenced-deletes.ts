@@ -21,7 +21,7 @@ export class SignedDeletes implements FencedDeletes {
     this.lifetimeMs = lifetimeMs;
   }
 
-  /** Asks for the deletion of an object with a permit that is just over, and with one that is not: four requests. */
+  /** Asks for the deletion of an object with a permit that is just over, and with one that is not: six requests. */
   async isKept(): Promise<boolean> {
     if (this.#isAmazon) return true;
     const key = `${PROBES}${randomUUID()}`;
