@@ -205,19 +205,24 @@ export class ManifestStore {
 
   /**
    * Has everything promised that a manifest needs, its own marks included; gives the first answer on which that rests.
-   * All is asked at once. Children and subject may be collected where untagged manifests are, so their marks count too.
+   * All is asked at once. Untagged manifests may be collected, so the marks of children and of referrers count too: a run
+   * that has just deleted this manifest may be about to delete its signatures.
    */
   async #promiseAll(manifest: Manifest, digest: Digest): Promise<Date> {
     const answers: Date[] = [];
     const clear = async (key: string, who: "commit" | "promise"): Promise<void> => {
       answers.push(await this.#promises.clear(key, who));
     };
-    const subject = manifest.subject?.digest;
+    const clearReferrers = async (): Promise<void> => {
+      await mapLimit(await this.#referrers.list(digest), limits.manifestChecks, async (referrer) => {
+        await clear(layout.revisionMark(this.#name, referrer), "promise");
+      });
+    };
     await allEnded([
       this.#checkReferences(manifest, answers),
       clear(layout.blobMark(digest), "commit"),
       clear(layout.revisionMark(this.#name, digest), "commit"),
-      ...(subject === undefined ? [] : [clear(layout.revisionMark(this.#name, subject), "promise")]),
+      clearReferrers(),
     ]);
     return new Date(Math.min(...answers.map((answer) => answer.getTime())));
   }

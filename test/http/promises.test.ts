@@ -244,13 +244,15 @@ describe.each(STORES)("%s", (_, makeStore) => {
       expect(await stateOf(revision)).toBe(wanted[start]);
     });
 
-    it.each(STARTS)("that names a subject whose mark is: %s", async (start) => {
-      await mark(start, revision);
+    it.each(STARTS)("that has a referrer whose mark is: %s", async (start) => {
       const signature = referrerOf(image.descriptor, "application/x-signature");
-      const reply = await putManifest(beside(start), "a", signature.digest, signature);
-      // The subject need not be there: one that was swept is as if it had never been.
+      expect((await putManifest(app.send, "a", signature.digest, signature)).status).toBe(201);
+      const of = layout.revisionMark(name, signature.digest);
+      await mark(start, of);
+      const reply = await putManifest(beside(start), "a", "tag", image);
+      // One that was swept is as if it had never been.
       expect(reply.status).toBe(start === "deleting" ? 429 : 201);
-      expect(await stateOf(revision)).toBe(wanted[start]);
+      expect(await stateOf(of)).toBe(wanted[start]);
     });
   });
 
