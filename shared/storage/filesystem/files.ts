@@ -17,9 +17,9 @@ export const fdatasync = promisify(fs.fdatasync);
 export const rename = promisify(fs.rename);
 export const link = promisify(fs.link);
 export const unlink = promisify(fs.unlink);
-export const { stat, readdir, rm } = fs.promises;
-/** Folders, one step at a time: `moveInto` and `linkInto` make what they need. */
-export const { rmdir, mkdir } = fs.promises;
+export const { stat, readdir } = fs.promises;
+/** Folders, one step at a time, and all at once: `moveInto` and `linkInto` make what they need. */
+export const { rmdir, mkdir, rm } = fs.promises;
 const closeFile = promisify(fs.close);
 const fstatCallback = promisify(fs.fstat);
 
