@@ -366,7 +366,7 @@ describe("a run in steps", () => {
     const events: object[] = [];
     const summary = await world.collect({ dryRun: true, report: (event) => events.push(event) });
     expect(summary).toMatchObject({ dryRun: true, eligible: 1, condemned: 0, deleted: 0 });
-    expect(events).toEqual([{ kind: "eligible", digest: garbage, size: 7 }]);
+    expect(events).toEqual([{ kind: "eligible", digest: garbage, size: 7, reason: "nothing refers to it" }]);
     expect(await all()).toEqual(before);
   });
 });
