@@ -37,11 +37,14 @@ const EVENT_SUITES = [
   "crashes",
   "signin",
   "redirects",
+  "immutable-tags",
 ].map((name) => `test/http/${name}.test.ts`);
 
 /** Those that take their stores from test/support/stores.ts, and are not about one of them. */
 const STORE_SUITES = [
-  ...["content", "listings", "refusals", "sessions", "crashes"].map((name) => `test/http/${name}.test.ts`),
+  ...["content", "listings", "refusals", "sessions", "crashes", "immutable-tags"].map(
+    (name) => `test/http/${name}.test.ts`,
+  ),
   "test/conformance/spec.test.ts",
   "test/property/ordered-names.test.ts",
 ];

@@ -9,6 +9,7 @@ import { allowAll } from "../../shared/auth/authorizer.ts";
 import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.ts";
 import type { Config, ParameterReference } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import { selectsTag } from "../../shared/oci/name-pattern.ts";
 import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { isSharedFolder, isUploadKey } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
@@ -64,6 +65,7 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
     now: () => new Date(),
     times: gcTimes(config.storage.gc.graceMs),
     tagConcurrency: config.storage.tagConcurrency,
+    isImmutable: selectsTag(config.storage.immutableTags),
     // Each folder is a request there. Who may not write walks all the same.
     catalog: config.storage.driver.kind === "s3" && !config.storage.readOnly ? "index" : "walk",
   });
@@ -114,7 +116,8 @@ async function createDriver({ storage }: Config, logger: Logger): Promise<Storag
       const { S3Driver } = await import("../../shared/storage/s3/driver.ts");
       const budget = new MemoryBudget(partMemory(settings.partBytes), limits.memoryWaitMs);
       const onCall = (call: object): void => logger.info("request to the store", { ...call });
-      const promises = await storePromises(settings, { readOnly: storage.readOnly, logger });
+      const needed = storage.immutableTags.length > 0 ? "storage.tag.immutable" : undefined;
+      const promises = await storePromises(settings, { readOnly: storage.readOnly, logger, needed });
       return new S3Driver(settings, budget, promises, logRequests ? onCall : undefined, undefined, isUploadKey);
     }
     case "inmemory":

@@ -1,3 +1,4 @@
+import type { TagPatterns } from "../oci/name-pattern.ts";
 import type { S3Settings } from "../storage/s3/settings.ts";
 
 /**
@@ -40,6 +41,8 @@ export interface StorageConfig {
   readonly redirect: RedirectConfig;
   /** How many tag links are read at a time when a manifest is deleted; at least 1. */
   readonly tagConcurrency: number;
+  /** Tags that any of these selects never name anything else. */
+  readonly immutableTags: readonly TagPatterns[];
   readonly uploadPurging: {
     readonly enabled: boolean;
     /** Upload sessions older than this are removed; above 0. */

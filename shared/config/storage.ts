@@ -3,6 +3,7 @@ import type { StorageConfig } from "./config.ts";
 import { readRedirect, redirect } from "./redirect.ts";
 import type { Report } from "./report.ts";
 import { readS3, s3 } from "./s3.ts";
+import { immutable, readImmutable } from "./tag-rules.ts";
 import {
   choice,
   count,
@@ -60,7 +61,7 @@ export const storage = map(
     delete: section({ enabled: setting(flag()) }),
     maintenance: section({ uploadpurging: uploadPurging, readonly: readOnly, gc: garbageCollection }),
     redirect,
-    tag: section({ concurrencylimit: setting(count(0)) }),
+    tag: section({ concurrencylimit: setting(count(0)), immutable }),
     cache: noEffect(
       section({
         blobdescriptor: setting(choice("inmemory", "redis")),
@@ -102,6 +103,7 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
     readOnly: input?.maintenance?.readonly?.enabled ?? false,
     redirect: readRedirect(input?.redirect, noRedirects, report),
     tagConcurrency: input?.tag?.concurrencylimit || defaultTagConcurrency,
+    immutableTags: readImmutable(input?.tag?.immutable, report),
     uploadPurging: {
       enabled: purging?.enabled ?? true,
       ageMs: purging?.age ?? 168 * hourMs,

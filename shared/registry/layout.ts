@@ -74,14 +74,16 @@ export const layout = {
   catalogEntry: (name: string) => `${CATALOG}${name}${NAME_END}`,
   catalogComplete: `${ROOT}_catalog/complete`,
 
-  /** Below them lie the marks of all blobs, and of all manifests. */
+  /** Below them lie the marks of all blobs, of all manifests, and of all tags. */
   blobMarks: `${ROOT}_gc/marks/blobs/`,
   revisionMarks: `${ROOT}_gc/marks/revisions/`,
+  tagMarks: `${ROOT}_gc/marks/tags/`,
   blobMark: (digest: Digest) =>
     `${ROOT}_gc/marks/blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}`,
   /** The end of the name keeps one repository's marks from being another's folder: `a!/…`, `a/b!/…`. */
   revisionMark: (name: RepositoryName, digest: Digest) =>
     `${ROOT}_gc/marks/revisions/${name}${NAME_END}/${pathOf(digest)}`,
+  tagMark: (name: RepositoryName, tag: Tag) => `${ROOT}_gc/marks/tags/${name}${NAME_END}/${tag}`,
 
   uploads: (name: string) => `${ROOT}repositories/${name}/_uploads/`,
   upload: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/`,

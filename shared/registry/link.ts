@@ -32,14 +32,25 @@ export async function lookAtLink(
   driver: StorageDriver,
   key: string,
 ): Promise<LinkLook | { readonly digest: undefined }> {
+  const found = await lookAtObject(driver, key);
+  if (found?.digest === undefined) return { digest: undefined };
+  return { ...found, digest: found.digest };
+}
+
+/** What lies where a link is looked for; without a digest where it is none. Undefined where nothing does. */
+export async function lookAtObject(
+  driver: StorageDriver,
+  key: string,
+): Promise<(Omit<LinkLook, "digest"> & { readonly digest: Digest | undefined }) | undefined> {
   try {
     const { asOf, object } = await driver.look(key, limits.linkBytes);
-    const digest = object === undefined ? undefined : digestFrom(Buffer.from(object.bytes).toString("latin1"));
-    if (object === undefined || digest === undefined) return { digest: undefined };
-    return { digest, etag: object.etag, lastModified: object.lastModified, asOf };
+    if (object === undefined) return undefined;
+    const { etag, lastModified, bytes } = object;
+    return { digest: digestFrom(Buffer.from(bytes).toString("latin1")), etag, lastModified, asOf };
   } catch (error) {
-    if (error instanceof ObjectTooLargeError) return { digest: undefined };
-    throw error;
+    if (!(error instanceof ObjectTooLargeError)) throw error;
+    const info = await driver.head(key);
+    return info === undefined ? undefined : { ...info, digest: undefined };
   }
 }
 

@@ -85,7 +85,9 @@ export class ManifestStore {
 
   /**
    * Takes a manifest under a tag, or under its digest with any number of tags.
-   * Throws MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN (missing references), DIGEST_INVALID (the bytes are not the digest's).
+   * Throws MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN (missing references), DIGEST_INVALID (the bytes are not the digest's),
+   * TAG_INVALID (an immutable tag names another manifest; where that was pushed at the same time, the manifest stays
+   * without the tag).
    *
    * Content before names: the bytes, then the revision that makes them a manifest of this repository, then the referrer
    * entry, then the tags. A push that dies in between leaves nothing that a client can see and not use. The catalog is told
@@ -108,6 +110,8 @@ export class ManifestStore {
     }
     const manifest = parseManifest(bytes, contentType);
     this.#checkUrls(manifest);
+    const wanted = [...new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags)];
+    await mapLimit(wanted, limits.manifestChecks, async (tag) => await this.#tags.checkMovable(tag, digest));
     await this.#promises.inTime(async () => {
       const since = await this.#promiseAll(manifest, digest);
       // Always: that they are there says nothing of who is about to delete them.
@@ -116,8 +120,7 @@ export class ManifestStore {
       return { since, end };
     });
     const subject = manifest.subject?.digest;
-    const wanted = new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags);
-    await allEnded([this.#catalog?.add(this.#name) ?? Promise.resolve(), this.#announce(digest, subject, [...wanted])]);
+    await allEnded([this.#catalog?.add(this.#name) ?? Promise.resolve(), this.#announce(digest, subject, wanted)]);
     return { digest, subject };
   }
 
@@ -128,13 +131,15 @@ export class ManifestStore {
 
   /**
    * Removes a manifest and the tags that name it; its bytes stay until garbage collection. False if it was not there.
-   * Names before content: the tags go first, so that at no time a tag leads nowhere.
+   * Names before content: the tags go first, so that at no time a tag leads nowhere. Throws DENIED where one is immutable.
    */
   async delete(digest: Digest): Promise<boolean> {
     const link = layout.revisionLink(this.#name, digest);
     if ((await this.#driver.head(link)) === undefined) return false;
     const bytes = await this.#bytes(digest);
-    for (const tag of await this.#tags.naming(digest)) await this.#tags.delete(tag);
+    const tags = await this.#tags.naming(digest);
+    for (const tag of tags) this.#tags.checkRemovable(tag);
+    for (const tag of tags) await this.#tags.delete(tag);
     const subject = bytes === undefined ? undefined : readStoredManifest(bytes)?.subject?.digest;
     if (subject !== undefined) await this.#referrers.remove(subject, digest);
     await this.#driver.delete(link); // last: a retry finds by it what is left to do

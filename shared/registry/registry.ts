@@ -11,7 +11,7 @@ import type { NamePage, PageRequest } from "./page.ts";
 import { Promises } from "./promises.ts";
 import { RecentMap } from "./recent-map.ts";
 import { ReferrerIndex } from "./referrer-index.ts";
-import { TagStore } from "./tag-store.ts";
+import { TagStore, type IsImmutable } from "./tag-store.ts";
 import { purgeUploads, type PurgeReport } from "./upload-purge.ts";
 import { UploadStore } from "./upload-store.ts";
 
@@ -22,6 +22,8 @@ export interface RegistryParts {
   readonly now: () => Date;
   /** Tags that are read at a time where all have to be. Default 8. */
   readonly tagConcurrency?: number;
+  /** Tags that never name anything else, on a store that decides conditional writes. Default: none. */
+  readonly isImmutable?: IsImmutable;
   /**
    * Where the catalog is read: by a walk through all folders, or in an index of our own, which is what object storage wants.
    * The index is written by pushes, and by the first listing, so a registry that may not write has to walk. Default "walk".
@@ -59,9 +61,9 @@ export class Registry {
 
   /** The repository of this name, whether it exists or not. Costs nothing. */
   repository(name: RepositoryName): Repository {
-    const { driver, policy, now, tagConcurrency = 8 } = this.#parts;
+    const { driver, policy, now, tagConcurrency = 8, isImmutable = () => false } = this.#parts;
     const blobs = new BlobStore(driver, name, this.#promises);
-    const tags = new TagStore(driver, name, tagConcurrency, this.#tagsSeen);
+    const tags = new TagStore(driver, name, { concurrency: tagConcurrency, seen: this.#tagsSeen, isImmutable });
     const referrers = new ReferrerIndex(driver, name);
     const stores = { tags, referrers, catalog: this.#catalog, promises: this.#promises };
     return {

@@ -1,12 +1,35 @@
 import type { Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
 import { tagFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
-import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts";
+import {
+  listChildren,
+  listKeys,
+  OverloadedError,
+  PreconditionFailedError,
+  type StorageDriver,
+  type Written,
+} from "../storage/driver.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
-import { readLink, writeLink } from "./link.ts";
+import { linkBytes, lookAtObject, readLink, writeLink } from "./link.ts";
 import { listOrdered } from "./ordered-names.ts";
 import type { NamePage, PageRequest } from "./page.ts";
 import type { RecentMap } from "./recent-map.ts";
+
+/** How often a tag that is written under a condition is tried, where others are always faster. */
+const ROUNDS = 8;
+
+/** Is this tag of a repository one that never names anything else? */
+export type IsImmutable = (name: RepositoryName, tag: Tag) => boolean;
+
+/** What the tag stores of all repositories have in common. */
+export interface TagStoreParts {
+  /** Tags that are read at a time where all have to be. */
+  readonly concurrency: number;
+  readonly seen: RecentMap<Digest>;
+  /** Needs a store that decides conditional writes. */
+  readonly isImmutable: IsImmutable;
+}
 
 /** The tags of one repository. */
 export class TagStore {
@@ -14,13 +37,14 @@ export class TagStore {
   readonly #name: RepositoryName;
   readonly #concurrency: number;
   readonly #seen: RecentMap<Digest>;
+  readonly #isImmutable: (tag: Tag) => boolean;
 
-  /** `concurrency`: tags that are read at a time where all have to be. `seen`: shared by all repositories. */
-  constructor(driver: StorageDriver, name: RepositoryName, concurrency: number, seen: RecentMap<Digest>) {
+  constructor(driver: StorageDriver, name: RepositoryName, { concurrency, seen, isImmutable }: TagStoreParts) {
     this.#driver = driver;
     this.#name = name;
     this.#concurrency = concurrency;
     this.#seen = seen;
+    this.#isImmutable = (tag) => isImmutable(name, tag);
   }
 
   /** The manifest that a tag names, or undefined. */
@@ -36,19 +60,64 @@ export class TagStore {
   }
 
   /**
-   * Makes a tag name a manifest, which must be stored. The link that is read is written before the one that records history:
-   * a push that dies in between leaves a tag that works, never a listed tag that leads nowhere.
+   * Refuses a push early that could only fail: throws TAG_INVALID where an immutable tag names another manifest. No request
+   * for other tags. Who pushes at the same time is told by `set`.
    */
-  async set(tag: Tag, digest: Digest): Promise<void> {
-    await writeLink(this.#driver, layout.tagLink(this.#name, tag), digest);
-    await writeLink(this.#driver, layout.tagHistoryLink(this.#name, tag, digest), digest);
+  async checkMovable(tag: Tag, digest: Digest): Promise<void> {
+    if (!this.#isImmutable(tag)) return;
+    const named = await this.resolve(tag);
+    if (named !== undefined && named !== digest) throw this.#immovable(tag, named);
+  }
+
+  /** Refuses what would take an immutable tag away: throws DENIED. */
+  checkRemovable(tag: Tag): void {
+    if (!this.#isImmutable(tag)) return;
+    throw new RegistryError("DENIED", `the tag ${tag} of ${this.#name} cannot be deleted: the tag is immutable`, {
+      tag,
+    });
+  }
+
+  /**
+   * Makes a tag name a manifest, which must be stored. The link that is read is written before the one that records history:
+   * a push that dies in between leaves a tag that works, never a listed tag that leads nowhere. Throws TAG_INVALID where the
+   * tag is immutable and names another: that is decided by the store, so of two pushes at once one wins.
+   */
+  async set(tag: Tag, digest: Digest): Promise<Written> {
+    const link = layout.tagLink(this.#name, tag);
+    if (this.#isImmutable(tag)) await this.#setOnce(tag, link, digest);
+    else await writeLink(this.#driver, link, digest);
+    return await writeLink(this.#driver, layout.tagHistoryLink(this.#name, tag, digest), digest);
+  }
+
+  /** Written again where it names the same: a tag that is pushed is as young as the push. */
+  async #setOnce(tag: Tag, link: string, digest: Digest): Promise<void> {
+    for (let round = 1; round <= ROUNDS; round++) {
+      const found = round === 1 ? undefined : await lookAtObject(this.#driver, link);
+      // One that leads nowhere is as if it were absent.
+      if (found?.digest !== undefined && found.digest !== digest) throw this.#immovable(tag, found.digest);
+      try {
+        const condition = found === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: found.etag };
+        await this.#driver.put(link, linkBytes(digest), condition);
+        return;
+      } catch (error) {
+        if (!(error instanceof PreconditionFailedError)) throw error;
+      }
+    }
+    throw new OverloadedError("too many want the same tag", 5);
+  }
+
+  /** In the words of ECR, which clients know: kaniko can be told to pass over them. */
+  #immovable(tag: Tag, named: Digest): RegistryError {
+    const message = `The image tag '${tag}' already exists in the '${this.#name}' repository and cannot be overwritten because the tag is immutable.`;
+    return new RegistryError("TAG_INVALID", message, { tag, digest: named });
   }
 
   /**
    * Removes a tag and its history. False if there was none. The link that is read goes last: a delete that dies in between
-   * leaves a tag that works, and that the retry finds by what it names.
+   * leaves a tag that works, and that the retry finds by what it names. Throws DENIED where it is immutable.
    */
   async delete(tag: Tag): Promise<boolean> {
+    this.checkRemovable(tag);
     const link = layout.tagLink(this.#name, tag);
     const keys: string[] = [];
     for await (const { key } of listKeys(this.#driver, layout.tag(this.#name, tag))) keys.push(key);

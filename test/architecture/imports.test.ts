@@ -71,7 +71,10 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   "shared/reloading": { local: [], packages: ["@aws-sdk/client-s3"] },
   "shared/users": { local: ["shared/auth/htpasswd.ts", "shared/reloading/aws.ts"], packages: ["bcryptjs"] },
   "shared/telemetry": { local: [], packages: ["prom-client", "sonic-boom"] },
-  "shared/config": { local: ["shared/storage/s3/settings.ts"], packages: ["yaml", "zod"] },
+  "shared/config": {
+    local: ["shared/storage/s3/settings.ts", "shared/oci/name-pattern.ts"],
+    packages: ["yaml", "zod"],
+  },
   "shared/doctor": { local: [], packages: ["@aws-sdk/client-s3"] },
   "functions/registry/handlers": {
     local: ["functions/registry/", "shared/oci/", "shared/registry/", "shared/storage/driver.ts"],

@@ -1,5 +1,7 @@
 /** The server, with its images where `storage.s3` says. */
 import { createHash } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { afterEach, describe, expect, it } from "vitest";
 import { makeManifest, pushMade } from "../dropin/content.ts";
@@ -130,6 +132,21 @@ describe("storage.s3", () => {
       expect(await pushInChunks(url)).toEqual([202, 202, 202, 201]);
       expect(lines.filter((line) => line.includes("etags=bare"))).toHaveLength(1);
       await proxy.close();
+    });
+
+    it("that decides no conditional writes is refused where tags are to be immutable", async () => {
+      const careless = createServer((request, response) => {
+        request.resume().on("end", () => response.writeHead(200, { etag: '"e"' }).end());
+      });
+      await new Promise<void>((resolve) => careless.listen(0, "127.0.0.1", resolve));
+      const { port } = careless.address() as AddressInfo;
+      const access = { ...(await sharedVersitygw()), endpoint: `http://127.0.0.1:${port}` };
+      const immutable = { REGISTRY_STORAGE_TAG_IMMUTABLE: "[{tags: [v*]}]" };
+      await expect(serve("bucket", {}, access, immutable)).rejects.toThrow(
+        "storage.tag.immutable: this store does not decide conditional writes",
+      );
+      await serve("bucket", {}, access);
+      await new Promise((resolve) => careless.close(resolve));
     });
 
     it("that is only read is not written to", async () => {

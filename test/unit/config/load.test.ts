@@ -17,6 +17,7 @@ describe("with no file", () => {
         readOnly: false,
         redirect: { disabled: false, except: { networks: [], clients: [] }, trustedProxies: [] },
         tagConcurrency: 8,
+        immutableTags: [],
         gc: { graceMs: 86_400_000 },
         uploadPurging: { enabled: true, ageMs: 604_800_000, intervalMs: 86_400_000, dryRun: false },
       },

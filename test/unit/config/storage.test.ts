@@ -16,6 +16,24 @@ honours([
   ["storage", { inmemory: {}, maintenance: { gc: { grace: "90m" } } }, (c) => c.storage.gc, { graceMs: 5_400_000 }],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
+  ["storage", { inmemory: {} }, (c) => c.storage.immutableTags, []],
+  [
+    "storage",
+    {
+      inmemory: {},
+      tag: {
+        immutable: [
+          { repositories: ["prod/**"], except: ["*-dev"] },
+          { repositories: "a", tags: "v{1,2}.*" },
+        ],
+      },
+    },
+    (c) => c.storage.immutableTags,
+    [
+      { repositories: ["prod/**"], tags: ["*"], except: ["*-dev"] },
+      { repositories: ["a"], tags: ["v{1,2}.*"], except: [] },
+    ],
+  ],
   [
     "storage",
     { inmemory: {}, maintenance: { uploadpurging: { enabled: false, age: "1h30m", interval: "10m", dryrun: true } } },
@@ -31,6 +49,31 @@ ignores([
 ]);
 
 refuses([
+  [
+    file({ storage: { inmemory: {}, tag: { immutable: [{ tags: ["^v.*$"] }] } } }),
+    {},
+    'storage.tag.immutable.0.tags.0: expected a pattern of letters, digits and . _ - /, with * ** ? {a,b}, got "^v.*$"',
+  ],
+  [
+    file({ storage: { inmemory: {}, tag: { immutable: [{}] } } }),
+    {},
+    "storage.tag.immutable.0: names neither repositories nor tags",
+  ],
+  [
+    file({ storage: { inmemory: {}, tag: { immutable: [{ tags: [] }] } } }),
+    {},
+    "storage.tag.immutable.0.tags: is an empty list, which nothing matches",
+  ],
+  [
+    file({ storage: { inmemory: {}, tag: { immutable: true } } }),
+    {},
+    "storage.tag.immutable: expected a list, got true",
+  ],
+  [
+    file({ storage: { inmemory: {}, tag: { immutable: [{ tag: ["v*"] }] } } }),
+    {},
+    "storage.tag.immutable.0.tag: is not a key of the configuration",
+  ],
   [
     file({ storage: { inmemory: {}, cache: { blobdescriptor: "disk" } } }),
     {},
