@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 /** The command line. */
-import { readFile } from "node:fs/promises";
 import { startServer } from "../functions/registry/server.ts";
-import { ConfigError, loadConfig } from "../shared/config/load.ts";
 import { openLogDestination } from "../shared/telemetry/log-destination.ts";
 import { createLogger } from "../shared/telemetry/logger.ts";
+import { readConfiguration, sentencesOf } from "./storage.ts";
 
 const USAGE = `usage: lading serve [config.yml]
        lading users add|remove|list [options]
+       lading garbage-collect [options] [config.yml]
+       lading gc runs|show|undo [options] [RUN] [config.yml]
        lading doctor [options] HOST
 
 serve starts the registry. Without a file it listens on 127.0.0.1:5000 and keeps its images in ./data.
@@ -15,6 +16,8 @@ Every setting of the file can also be given as a variable: REGISTRY_HTTP_ADDR=:5
 docs/configuration.md lists them.
 
 users says who may sign in: lading users --help
+garbage-collect deletes what nothing refers to any more, beside a running registry; gc says what it did, and takes it back:
+lading garbage-collect --help, lading gc --help
 doctor looks at a registry that is deployed, and says what to set: lading doctor --help
 `;
 
@@ -22,6 +25,9 @@ const [command, ...rest] = process.argv.slice(2);
 if (command === "serve" && rest.length <= 1) await serve(rest[0] ?? process.env["REGISTRY_CONFIGURATION_PATH"]);
 else if (command === "doctor") process.exitCode = await (await import("./doctor.ts")).doctor(rest, process.env);
 else if (command === "users") process.exitCode = await (await import("./users.ts")).users(rest, process.env);
+else if (command === "garbage-collect") {
+  process.exitCode = await (await import("./garbage-collect.ts")).garbageCollect(rest, process.env);
+} else if (command === "gc") process.exitCode = await (await import("./gc.ts")).gc(rest, process.env);
 else if (command === "--help" || command === "help") process.stdout.write(USAGE);
 else {
   process.stderr.write(USAGE);
@@ -30,8 +36,7 @@ else {
 
 async function serve(file: string | undefined): Promise<void> {
   try {
-    const yaml = file === undefined ? undefined : await readConfigFile(file);
-    const { config, notices } = loadConfig({ yaml, env: process.env });
+    const { config, notices } = await readConfiguration(file, process.env);
     const destination = openLogDestination();
     const logger = createLogger({ ...config.log, destination });
     for (const notice of notices) logger.warn(notice);
@@ -48,14 +53,6 @@ async function serve(file: string | undefined): Promise<void> {
   }
 }
 
-async function readConfigFile(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw new Error(`the configuration ${file} cannot be read: ${String(error)}`, { cause: error });
-  }
-}
-
 /** The first signal drains; a second one does not wait. */
 function stopOnSignal(stop: (signal: string) => Promise<void>): void {
   let stopping = false;
@@ -69,8 +66,6 @@ function stopOnSignal(stop: (signal: string) => Promise<void>): void {
 }
 
 function fail(error: unknown): never {
-  const problems =
-    error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
-  for (const problem of problems) process.stderr.write(`lading: ${problem}\n`);
+  for (const problem of sentencesOf(error)) process.stderr.write(`lading: ${problem}\n`);
   process.exit(1);
 }

@@ -11,24 +11,20 @@ import type { Config, ParameterReference } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import { selectsTag } from "../../shared/oci/name-pattern.ts";
 import { gcTimes } from "../../shared/registry/gc-times.ts";
-import { isSharedFolder, isUploadKey } from "../../shared/registry/layout.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import { AwsTexts } from "../../shared/reloading/aws.ts";
 import { fileSource } from "../../shared/reloading/file.ts";
 import { parameterSource } from "../../shared/reloading/parameter.ts";
 import type { TextSource } from "../../shared/reloading/reloading.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
-import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
-import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
-import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { logAccess, type AccessEntry } from "../../shared/telemetry/access-log.ts";
 import { startHealth, type Health } from "../../shared/telemetry/health.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { noMetrics, type Metrics } from "../../shared/telemetry/metrics.ts";
 import { createApp, type AppParts, type HostBindings, type RequestReport } from "./app.ts";
+import { openStorage } from "./open-storage.ts";
 import { createRedirects } from "./redirects.ts";
-import { storePromises } from "./store-promises.ts";
 import { createUploadAddresses, openSecrets, type Secrets } from "./upload-addresses.ts";
 
 /** How often closing looks whether all requests have ended. */
@@ -58,7 +54,7 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
     createAuthenticator(config, parameter, logger, metrics),
     readSecrets(config, parameter, logger),
   ]);
-  const driver = await createDriver(config, logger);
+  const driver = await openStorage(config.storage, logger);
   const registry = new Registry({
     driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
     policy: manifestPolicy(config.validation),
@@ -101,37 +97,6 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
       await aws.close();
     },
   };
-}
-
-async function createDriver({ storage }: Config, logger: Logger): Promise<StorageDriver> {
-  switch (storage.driver.kind) {
-    case "filesystem":
-      return new FilesystemDriver(
-        storage.driver.rootDirectory,
-        new MemoryBudget(limits.bodyMemoryBytes, limits.memoryWaitMs),
-        isSharedFolder,
-      );
-    case "s3": {
-      const { settings, logRequests } = storage.driver;
-      const { S3Driver } = await import("../../shared/storage/s3/driver.ts");
-      const budget = new MemoryBudget(partMemory(settings.partBytes), limits.memoryWaitMs);
-      const onCall = (call: object): void => logger.info("request to the store", { ...call });
-      const needed = storage.immutableTags.length > 0 ? "storage.tag.immutable" : undefined;
-      const promises = await storePromises(settings, { readOnly: storage.readOnly, logger, needed });
-      return new S3Driver(settings, budget, promises, logRequests ? onCall : undefined, undefined, isUploadKey);
-    }
-    case "inmemory":
-      return new MemoryDriver();
-  }
-}
-
-/**
- * Memory for parts on their way to the store, in bytes: a share of what there is, so that a function of 2 GB has room for a
- * part of each of its 64 requests; and never less than two parts.
- */
-function partMemory(partBytes: number): number {
-  const share = limits.partMemoryShare * process.availableMemory();
-  return Math.max(2 * partBytes, Math.min(Math.max(share, limits.bodyMemoryBytes), limits.partMemoryBytes));
 }
 
 type ParameterSource = (parameter: ParameterReference) => TextSource;

@@ -17,7 +17,8 @@ import { layout } from "../registry/layout.ts";
 import { listChildren, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
 import { Deadline } from "./deadline.ts";
 import { Lease } from "./lease.ts";
-import { beginOf, Run, type Phase, type RunOptions, type RunState } from "./run.ts";
+import { beginOf } from "./run-id.ts";
+import { Run, type Phase, type Progress, type RunOptions, type RunState } from "./run.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
 import { deleteBelow } from "./trash.ts";
@@ -42,6 +43,14 @@ export interface CollectorOptions extends RunOptions {
   readonly elapsed?: () => number;
 }
 
+/** How long a step may take, and whether a run may begin. */
+export interface StepLimits {
+  readonly ms: number;
+  readonly everyMs?: number;
+  /** Ends the step before its time. */
+  readonly signal?: AbortSignal;
+}
+
 /** What came of a step. */
 export type StepOutcome =
   /** The run is not at its end: another step, by whomever, goes on. */
@@ -57,6 +66,7 @@ export class Collector {
   readonly #store: StorageDriver;
   readonly #options: CollectorOptions;
   readonly #elapsed: () => number;
+  #run: Run | undefined;
 
   constructor(driver: StorageDriver, options: CollectorOptions) {
     this.#store = driver;
@@ -66,9 +76,10 @@ export class Collector {
 
   /**
    * Goes on with the run that is under way, or begins one. Ends well before `ms` have passed, unless a single request takes
-   * that long. No run is begun within `everyMs` after the last good one began. What goes wrong in a run ends it with a summary that has the reason; only what goes wrong around it is thrown.
+   * that long, or soon after `signal`. No run is begun within `everyMs` after the last good one began. What goes wrong in a
+   * run ends it with a summary that has the reason; only what goes wrong around it is thrown.
    */
-  async step({ ms, everyMs = 0 }: { ms: number; everyMs?: number }): Promise<StepOutcome> {
+  async step({ ms, everyMs = 0, signal }: StepLimits): Promise<StepOutcome> {
     const started = this.#elapsed();
     const counts = noCounts();
     const driver = counted(this.#store, counts);
@@ -82,8 +93,16 @@ export class Collector {
         return { state: "idle" };
       }
     }
-    const step = new Step(driver, this.#options, lease, counts, started, this.#elapsed);
-    return await step.work(ms);
+    const kept = (await driver.fenced.trash?.keeps()) ?? false;
+    const setAside = this.#options.setAside && !kept;
+    const options = { ...this.#options, setAside, isUndoable: kept || setAside };
+    const step = new Step(driver, options, lease, counts, started, this.#elapsed);
+    return await step.work(ms, signal, (run) => (this.#run = run));
+  }
+
+  /** Where the present run is, for who watches it; undefined before it has begun. */
+  get progress(): Progress | undefined {
+    return this.#run?.progress;
   }
 
   /** Steps until the run is at its end. */
@@ -97,6 +116,9 @@ export class Collector {
   }
 }
 
+/** `setAside`: only where the store keeps nothing itself. */
+type StepOptions = CollectorOptions & { readonly isUndoable: boolean };
+
 const keptState = z.object({
   state: z.custom<RunState>((value) => typeof value === "object" && value !== null),
   snapshot: z.object({ keys: z.array(z.string()), size: z.number(), sha256: z.string() }),
@@ -106,7 +128,7 @@ const keptState = z.object({
 /** What one call of `step` does. */
 class Step {
   readonly #driver: StorageDriver;
-  readonly #options: CollectorOptions;
+  readonly #options: StepOptions;
   readonly #lease: Lease;
   readonly #counts: Counts;
   readonly #started: number;
@@ -117,7 +139,7 @@ class Step {
 
   constructor(
     driver: StorageDriver,
-    options: CollectorOptions,
+    options: StepOptions,
     lease: Lease,
     counts: Counts,
     started: number,
@@ -131,12 +153,13 @@ class Step {
     this.#elapsed = elapsed;
   }
 
-  async work(ms: number): Promise<StepOutcome> {
+  async work(ms: number, signal: AbortSignal | undefined, onRun: (run: Run) => void): Promise<StepOutcome> {
     const margin = Math.min(MARGIN_MS, ms * MARGIN_SHARE);
-    const deadline = new Deadline(ms - margin - (this.#elapsed() - this.#started), this.#elapsed);
+    const deadline = new Deadline(ms - margin - (this.#elapsed() - this.#started), this.#elapsed, signal);
     let run: Run | undefined;
     try {
       run = await this.#findRun();
+      onRun(run);
       // However short the time is, each step does something.
       while (!(await run.advance(deadline.atMost(SLICE_MS)))) {
         if (deadline.isOver) return await this.#leave(run);
@@ -207,7 +230,7 @@ class Step {
   }
 
   async #end(run: Run, failure?: Error): Promise<StepOutcome> {
-    const { dryRun, setAside } = this.#options;
+    const { dryRun, isUndoable } = this.#options;
     const { id, begun } = run.state;
     this.#counts.seconds += (this.#elapsed() - this.#started) / 1000;
     const summary: Summary = {
@@ -216,7 +239,7 @@ class Step {
       outcome: failure === undefined ? "done" : "failed",
       ...(failure === undefined ? {} : { reason: failure.message }),
       dryRun,
-      undoable: this.#driver.fenced.trash !== undefined || setAside,
+      undoable: isUndoable,
       ...structuredClone(this.#counts),
       dollars: dollarsOf(this.#counts.requests),
     };

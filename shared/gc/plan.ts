@@ -87,9 +87,11 @@ export class Plan {
   }
 
   /** A candidate by its number. */
-  candidateAt(index: number): { readonly digest: Digest; readonly size: number } {
+  candidateAt(index: number): { readonly digest: Digest; readonly size: number; readonly isRipe: boolean } {
     const row = this.#rows.at(index);
-    return { digest: this.#marking.blobs.digests.at(row), size: this.#marking.blobs.sizeOf(row) };
+    const { digests } = this.#marking.blobs;
+    const isRipe = this.#isSweepable(this.#markRows[index]);
+    return { digest: digests.at(row), size: this.#marking.blobs.sizeOf(row), isRipe };
   }
 
   /** What is to be condemned of the candidates from `start` to `end`; those after the blobs are manifests. */

@@ -17,6 +17,7 @@ import { withReferrerEntry } from "./referrer-entries.ts";
 import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
 import type { Counts } from "./summary.ts";
+import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper } from "./sweeping.ts";
 import { secondsOf } from "./times.ts";
 import { emptyTrash, SetAside } from "./trash.ts";
@@ -48,10 +49,23 @@ const PHASE_NAMES: Readonly<Record<Phase, string>> = {
   done: "done",
 };
 
-/** What happens to one thing. For a command line that tells of each. */
-export interface GcEvent extends Planned {
-  readonly kind: "eligible" | "deleted";
+/** How far a run is. */
+export interface Progress {
+  readonly phase: Phase;
+  /** Of `total`, where that is known: marks, manifests or blobs, as the phase has it. */
+  readonly done: number;
+  readonly total: number | undefined;
+  /** That were sent to the store so far. */
+  readonly requests: number;
 }
+
+/** What happens in a run, for a command line that tells of it. */
+export type GcEvent =
+  /** All that is eligible is known, and told of next. */
+  | { readonly kind: "marked"; readonly counts: Readonly<Counts> }
+  /** `isRipe`: it is deleted by this very run, unless somebody wants it. */
+  | (Planned & { readonly kind: "eligible"; readonly isRipe: boolean })
+  | (Planned & { readonly kind: "deleted" });
 
 /** How a run is made. */
 export interface RunOptions {
@@ -61,7 +75,7 @@ export interface RunOptions {
   readonly dryRun: boolean;
   /** Collect although another registry writes to the storage. */
   readonly force: boolean;
-  /** Copy what is deleted aside, where the store keeps nothing itself. */
+  /** Copy what is deleted aside first. Only where the store keeps nothing itself. */
   readonly setAside: boolean;
   /** For how long what was deleted can be brought back, where that is for us to say. */
   readonly trashMs: number;
@@ -108,7 +122,7 @@ export class Run {
     this.#marking = parts.marking;
     this.#marks = parts.marks;
     this.#cuts = parts.cuts;
-    const aside = options.setAside && driver.fenced.trash === undefined ? new SetAside(driver, state.id) : undefined;
+    const aside = options.setAside ? new SetAside(driver, state.id) : undefined;
     this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.batches, aside);
   }
 
@@ -120,7 +134,7 @@ export class Run {
     cuts: readonly string[],
   ): Promise<Run> {
     const { asOf: begun } = await driver.list(layout.blobMarks, { limit: 1 });
-    const id = `${begun.toISOString().replaceAll(/[:.]/g, "").slice(0, 17)}-${randomUUID().slice(0, 8)}`;
+    const id = newRunId(begun);
     const marks = new MarkTable();
     const state: RunState = {
       id,
@@ -178,6 +192,20 @@ export class Run {
   /** Where the next run may cut its listing. */
   get cuts(): readonly string[] {
     return this.#marking.isDone ? listingCuts(this.#marking.repositories) : [];
+  }
+
+  get progress(): Progress {
+    const { phase, cursor, counts } = this.state;
+    const { list, get, put, delete: deletes } = counts.requests;
+    return { phase, done: cursor, total: this.#total(phase), requests: list + get + put + deletes };
+  }
+
+  #total(phase: Phase): number | undefined {
+    if (this.#plan === undefined) return undefined;
+    const { clear, candidates, revisions, sweepable } = this.#plan;
+    const condemn = candidates + revisions.length;
+    const totals = { clear: clear.length, condemn, manifests: revisions.length, blobs: sweepable };
+    return phase in totals ? totals[phase as keyof typeof totals] : undefined;
   }
 
   /** Goes on until time is over, or the phase is, and says whether the run is at its end. Short of time it does a little all the same. */
@@ -279,7 +307,11 @@ export class Run {
     counts.eligibleManifests = revisions.length;
     const { report } = this.#options;
     if (report === undefined) return;
-    for (const { repository, digest, reason } of revisions) report({ kind: "eligible", repository, digest, reason });
+    report({ kind: "marked", counts });
+    revisions.forEach(({ repository, digest, reason }, index) => {
+      const isRipe = this.#planned.revisionAt(index) !== undefined;
+      report({ kind: "eligible", repository, digest, reason, isRipe });
+    });
     for (let i = 0; i < candidates; i++)
       report({ kind: "eligible", ...this.#planned.candidateAt(i), reason: UNNEEDED });
   }
@@ -407,10 +439,4 @@ interface RunParts {
   readonly marks: MarkTable;
   readonly marking: Marking;
   readonly cuts: readonly string[];
-}
-
-/** When a run began, by its id; undefined for what is none. */
-export function beginOf(run: string): Date | undefined {
-  const [, year, month, day, hour, minute] = /^(\d{4})-(\d\d)-(\d\d)T(\d\d)(\d\d)\d\d-/.exec(run) ?? [];
-  return year === undefined ? undefined : new Date(`${year}-${month}-${day}T${hour}:${minute}:00Z`);
 }

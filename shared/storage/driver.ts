@@ -151,17 +151,19 @@ export interface FencedDeletes {
   revoke(id: string): Promise<void>;
   /** Ends all permits that were opened longer ago than their lifetime, where the store does not see to that itself. */
   revokeExpired(): Promise<void>;
-  /** What was deleted so, where the store keeps it. */
+  /** What was deleted so, where the store can keep it. */
   readonly trash?: Trash;
 }
 
 /** Where objects lie that were deleted with a permit, until they are brought back or removed for good. */
 export interface Trash {
-  /** The first part of the ids of the permits with which something was deleted that is still here, in byte order. */
+  /** Does the store keep what is deleted from now on? A bucket can be told to, and not to. */
+  keeps(): Promise<boolean>;
+  /** The first part of the ids of the permits with which something was deleted that `empty` would remove, in byte order. */
   runs(): Promise<readonly string[]>;
   /** Brings objects back that were deleted with a permit, with the time of now, but for keys that are there again; gives the keys that are neither. */
   restore(items: readonly { readonly key: string; readonly id: string }[]): Promise<readonly string[]>;
-  /** Removes what a run deleted, for good. Its permits are over. */
+  /** Removes what a run deleted, for good, where the store does not see to that itself. Its permits are over. */
   empty(run: string): Promise<void>;
 }
 

@@ -150,6 +150,7 @@ class MemoryFence implements FencedDeletes {
     this.#now = now;
     this.lifetimeMs = lifetimeMs;
     this.trash = {
+      keeps: async () => true,
       runs: async () => [...new Set([...this.#deleted.keys()].map(runOf))].sort(),
       restore: async (items) => items.filter(({ key, id }) => !this.#restore(key, id)).map(({ key }) => key),
       empty: async (run) => {

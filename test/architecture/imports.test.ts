@@ -88,12 +88,8 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   "functions/secrets": { local: [], packages: ["@aws-sdk/client-ssm"] },
   bin: {
     local: [
-      "functions/",
-      "shared/config/",
-      "shared/doctor/",
-      "shared/reloading/aws.ts",
-      "shared/telemetry/",
-      "shared/users/",
+      ...["functions/", "shared/config/", "shared/doctor/", "shared/gc/", "shared/registry/", "shared/storage/"],
+      ...["shared/reloading/aws.ts", "shared/telemetry/", "shared/users/"],
     ],
     packages: ["@aws-sdk/client-ssm"],
   },

@@ -136,8 +136,8 @@ export function fencedDeleteContract(
       });
     });
 
-    it(`are ${keeps ? "" : "not "}kept in a trash`, () => {
-      expect(driver.fenced.trash !== undefined).toBe(keeps);
+    it(`are ${keeps ? "" : "not "}kept in a trash`, async () => {
+      expect((await driver.fenced.trash?.keeps()) ?? false).toBe(keeps);
     });
 
     it.runIf(keeps)("are brought back from the trash", async () => {

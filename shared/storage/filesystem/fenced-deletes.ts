@@ -52,6 +52,7 @@ export class FolderFence implements FencedDeletes {
     this.#folders = folders;
     this.lifetimeMs = lifetimeMs;
     this.trash = {
+      keeps: async () => true,
       runs: async () => await this.#runs(),
       restore: async (items) => {
         const found = await mapLimit(items, AT_ONCE, async ({ key, id }) => await this.#restore(key, id));

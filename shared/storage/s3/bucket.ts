@@ -8,7 +8,6 @@
  *
  * @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
  */
-import { createHash, webcrypto } from "node:crypto";
 import type { Readable } from "node:stream";
 import {
   AbortMultipartUploadCommand,
@@ -17,16 +16,17 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
+  GetBucketVersioningCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
   NoSuchKey,
   PutObjectCommand,
   S3ServiceException,
   UploadPartCommand,
   UploadPartCopyCommand,
-  type DeleteObjectsCommandOutput,
   type GetObjectCommandOutput,
   type ListObjectsV2CommandOutput,
   type ObjectCannedACL,
@@ -34,18 +34,18 @@ import {
 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import type { ObjectInfo, PutCondition, Written } from "../driver.ts";
+import { failuresOf, infoOf, newestOf, WITHOUT_VERSIONS, type Found } from "./answers.ts";
 import { answeredAt, createClient, type S3Call } from "./client.ts";
 import { attemptsOf, codeOf, conflictOf, ExpiredError, faultOf } from "./faults.ts";
 import { PATIENCE, type Patience } from "./retries.ts";
 import { SentOnceError, signFor } from "./sent-once.ts";
 import type { S3Settings } from "./settings.ts";
+import { ASYNC_HASH_BYTES, sha256Of } from "./sums.ts";
 
 const OCTETS = "application/octet-stream";
 
 /** What tidies up after a failure gets no longer, since the failure is still to be told. */
 const TIDY_MS = 2_000;
-/** From here on a hash is made outside of the event loop. */
-const ASYNC_HASH_BYTES = 1024 * 1024;
 
 /** A multipart upload that was begun. */
 export interface Upload {
@@ -66,6 +66,8 @@ export interface StoredPart {
 export interface Source {
   readonly bucket: S3Bucket;
   readonly key: string;
+  /** One of its versions, where it is not the last. */
+  readonly version?: string;
 }
 
 /** The first and the last byte of a range. */
@@ -301,7 +303,7 @@ export class S3Bucket {
         ...this.#at(key),
         UploadId: id,
         PartNumber: number,
-        CopySource: source.bucket.#pathOf(source.key),
+        CopySource: sourceOf(source),
         CopySourceRange: range === undefined ? undefined : `bytes=${range.start}-${range.end}`,
       });
       return await this.#client.send(command, this.#bulk());
@@ -371,11 +373,35 @@ export class S3Bucket {
       const command = new CopyObjectCommand({
         ...this.#at(key),
         ...this.#written,
-        CopySource: source.bucket.#pathOf(source.key),
+        CopySource: sourceOf(source),
         MetadataDirective: "REPLACE",
       });
       await this.#client.send(command, this.#bulk());
     });
+  }
+
+  /** Does the bucket keep versions of what is deleted from now on? False as well where that may not be asked. */
+  async isVersioned(): Promise<boolean> {
+    try {
+      const command = new GetBucketVersioningCommand({ Bucket: this.settings.bucket });
+      return (await this.#client.send(command, this.#call())).Status === "Enabled";
+    } catch (error) {
+      if (WITHOUT_VERSIONS.has(codeOf(error) ?? "")) return false;
+      throw faultOf("GetBucketVersioning", "", error);
+    }
+  }
+
+  /** The newest version of an object that was deleted; undefined where none is kept. */
+  async lastVersion(key: string): Promise<{ version: string; size: number } | undefined> {
+    const { Bucket, Key } = this.#at(key);
+    try {
+      const command = new ListObjectVersionsCommand({ Bucket, Prefix: Key });
+      const { Versions = [] } = await this.#client.send(command, this.#call());
+      return newestOf(Versions.filter((each) => each.Key === Key));
+    } catch (error) {
+      if (codeOf(error) === "NotImplemented") return undefined;
+      throw faultOf("ListObjectVersions", key, error);
+    }
   }
 
   /** A URL for this method only, good for a while. No request. */
@@ -402,11 +428,6 @@ export class S3Bucket {
     return { Bucket: this.settings.bucket, Key: `${this.settings.root}${key}` };
   }
 
-  #pathOf(key: string): string {
-    const { bucket, root } = this.settings;
-    return `${bucket}/${root}${key}`.split("/").map(encodeURIComponent).join("/");
-  }
-
   async #run<T>(operation: string, key: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -416,29 +437,12 @@ export class S3Bucket {
   }
 }
 
-type Found = Pick<GetObjectCommandOutput, "ContentRange" | "ContentLength" | "ETag" | "LastModified" | "$metadata">;
-
-/** What an answer says of the whole object, whichever range of it was asked for. */
-export function infoOf(answer: Found): ObjectInfo {
-  const size = Number(/\/(\d+)$/.exec(answer.ContentRange ?? "")?.[1] ?? answer.ContentLength ?? 0);
-  const lastModified = answer.LastModified ?? new Date(0);
-  return { size, etag: answer.ETag ?? "", lastModified, asOf: answeredAt(answer) };
-}
-
-/** The keys that DeleteObjects did not delete. */
-function failuresOf({ Errors = [] }: DeleteObjectsCommandOutput, root: string): { key: string; reason: string }[] {
-  return Errors.filter(({ Code }) => Code !== "NoSuchKey").map(({ Key = "", Code, Message }) => ({
-    key: Key.slice(root.length),
-    reason: `${Code}: ${Message}`,
-  }));
+/** As a copy's request names it. */
+function sourceOf({ bucket: { settings }, key, version }: Source): string {
+  const path = `${settings.bucket}/${settings.root}${key}`.split("/").map(encodeURIComponent).join("/");
+  return version === undefined ? path : `${path}?versionId=${encodeURIComponent(version)}`;
 }
 
 function deadline(ms: number): { abortSignal: AbortSignal } {
   return { abortSignal: AbortSignal.timeout(ms) };
-}
-
-/** In base64, as S3 takes it. */
-async function sha256Of(bytes: Uint8Array): Promise<string> {
-  if (bytes.byteLength < ASYNC_HASH_BYTES) return createHash("sha256").update(bytes).digest("base64");
-  return Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)).toString("base64");
 }

@@ -24,7 +24,8 @@ import {
 } from "../driver.ts";
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { infoOf, S3Bucket } from "./bucket.ts";
+import { infoOf } from "./answers.ts";
+import { S3Bucket } from "./bucket.ts";
 import { answeredAt, type S3Call } from "./client.ts";
 import { S3Drafts } from "./drafts.ts";
 import { attemptsOf, codeOf, CONFLICT, faultOf } from "./faults.ts";

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { PERMIT_LIFETIME_MS, type FencedDelete, type FencedDeletes } from "../driver.ts";
+import { PERMIT_LIFETIME_MS, type FencedDelete, type FencedDeletes, type Trash } from "../driver.ts";
 import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
 import { ExpiredError } from "./faults.ts";
 import { PROBES } from "./probe.ts";
+import { Versions } from "./versions.ts";
 
 /** S3's own: keys in one deletion. */
 const KEYS = 1000;
@@ -11,6 +12,7 @@ const KEYS = 1000;
 /** Deletes as signed requests that expire: nobody needs to be asked for a permit, and nobody can take it back. */
 export class SignedDeletes implements FencedDeletes {
   readonly lifetimeMs: number;
+  readonly trash: Trash;
   readonly #at: (key: string) => S3Bucket;
   readonly #isAmazon: boolean;
 
@@ -19,6 +21,7 @@ export class SignedDeletes implements FencedDeletes {
     this.#at = at;
     this.#isAmazon = isAmazon;
     this.lifetimeMs = lifetimeMs;
+    this.trash = new Versions(at);
   }
 
   /** Asks for the deletion of an object with a permit that is just over, and with one that is not: six requests. */

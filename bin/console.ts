@@ -1,0 +1,103 @@
+/** What commands print: lines, and how far they are. */
+import { createInterface } from "node:readline/promises";
+
+/** Where a command prints to, and whom it asks. */
+export interface Console {
+  /** A line of what was asked for. */
+  out(line: string): void;
+  /** A line about the work. */
+  err(line: string): void;
+  /** How far the work is: `text`, with a bar where `share` (0 to 1) is known. Cheap where nobody sees it. */
+  progress(text: string, share?: number): void;
+  /** Takes the bar away. */
+  endProgress(): void;
+  /** Undefined where nobody can answer. */
+  ask(question: string): Promise<string | undefined>;
+}
+
+const BAR = 30;
+/** Where there is no terminal, a line of progress is written no more often than this. In milliseconds. */
+const PLAIN_MS = 30_000;
+
+/** The console of this process: results on standard output, all else on standard error. */
+export function processConsole(): Console {
+  const { stdin, stdout, stderr } = process;
+  let isShown = false;
+  let lastText = "";
+  let lastAt = -Infinity;
+  const clear = (): void => {
+    if (isShown) stderr.write("\r\u001b[K");
+    isShown = false;
+  };
+  return {
+    out: (line) => {
+      clear();
+      stdout.write(`${line}\n`);
+    },
+    err: (line) => {
+      clear();
+      stderr.write(`${line}\n`);
+    },
+    progress: (text, share) => {
+      if (stderr.isTTY) {
+        const full = Math.round((share ?? 0) * BAR);
+        const bar = share === undefined ? "" : `[${"#".repeat(full)}${".".repeat(BAR - full)}] `;
+        stderr.write(`\r\u001b[K${`${bar}${text}`.slice(0, stderr.columns - 1)}`);
+        isShown = true;
+        return;
+      }
+      const now = performance.now();
+      if (text === lastText || now - lastAt < PLAIN_MS) return;
+      [lastText, lastAt] = [text, now];
+      stderr.write(`${text}\n`);
+    },
+    endProgress: clear,
+    ask: async (question) => {
+      if (!stdin.isTTY || !stderr.isTTY) return undefined;
+      const lines = createInterface({ input: stdin, output: stderr });
+      try {
+        return await lines.question(question);
+      } finally {
+        lines.close();
+      }
+    },
+  };
+}
+
+/** `1 blob`, `2 blobs`. */
+export function countOf(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
+
+/** A size as people say it, in powers of 1,000: `12.3 MB`. */
+export function sizeOf(bytes: number): string {
+  let size = bytes;
+  let unit = 0;
+  for (; size >= 999.95 && unit < UNITS.length - 1; unit++) size /= 1000;
+  return `${unit === 0 ? size : size.toFixed(1)} ${UNITS[unit] ?? ""}`;
+}
+
+/** A time as people say it: `36h 2m`. In milliseconds. */
+export function spanOf(ms: number): string {
+  const minutes = Math.ceil(ms / 60_000);
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  if (hours === 0) return countOf(minutes, "minute");
+  return rest === 0 ? countOf(hours, "hour") : `${hours}h ${rest}m`;
+}
+
+/** Rows under a head, in columns as wide as they have to be; numbers to the right. */
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all.map((row) =>
+    row
+      .map((cell, column) => {
+        const isNumber = /^[\d.]+(?: [kMGTP]?B)?$/.test(cell);
+        return isNumber ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0);
+      })
+      .join("  ")
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,292 @@
+/** `lading garbage-collect`: its command line, and what it prints. docs/garbage-collection.md says what it does. */
+import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
+import type { GcEvent } from "../shared/gc/run.ts";
+import { deleteUntagged, keepAll } from "../shared/gc/retention.ts";
+import type { Summary } from "../shared/gc/summary.ts";
+import type { StorageDriver } from "../shared/storage/driver.ts";
+import { countOf, processConsole, sizeOf, spanOf, type Console } from "./console.ts";
+import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
+
+/** What `lading garbage-collect --help` says. */
+export const GARBAGE_COLLECT_USAGE = `usage: lading garbage-collect [options] [config.yml]
+
+Deletes what nothing refers to any more, beside a running registry. A run condemns what it finds; the next one, 10 minutes or
+more later, deletes what was condemned then and what nobody has asked for since. What is younger than the grace period and
+a half is left alone.
+
+  -d, --dry-run          say what would go, and why; change nothing
+  -m, --delete-untagged  manifests that no tag names go too, but for what tagged ones and their signatures need
+  -w, --wait             stay, and run again as soon as what was condemned may be deleted, until nothing is left
+  -q, --quiet            print nothing but what goes wrong
+      --set-aside        copy what is deleted aside for a week, so that it can be brought back where a bucket has no versions
+      --force            collect although another registry writes to the storage now; it is not told, and may lose images
+
+Ctrl-C ends it after the present step; the next run goes on from there. Ends with 0 when it is done, 1 when the run failed
+(nothing is deleted where something cannot be read), 2 when it was called wrongly, 3 when another collection is under way,
+130 when it was interrupted.
+`;
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const TRASH_MS = 7 * DAY_MS;
+/** Marks are as old as whole seconds say, rounded up. */
+const ROUNDING_MS = 2_000;
+const POLL_MS = 250;
+/** More often it has not to be run until nothing is left: manifests are condemned and deleted, then what they referred to. */
+const MOST_RUNS = 8;
+
+const EXIT = { done: 0, failed: 1, usage: 2, busy: 3, interrupted: 130 } as const;
+
+/** Runs it; gives the exit code. */
+export async function garbageCollect(args: readonly string[], env: Environment): Promise<number> {
+  const console = processConsole();
+  let flags;
+  try {
+    flags = readArgs(args);
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) console.err(`lading garbage-collect: ${sentence}`);
+    console.err(`\n${GARBAGE_COLLECT_USAGE}`);
+    return EXIT.usage;
+  }
+  if (flags === undefined) {
+    process.stdout.write(GARBAGE_COLLECT_USAGE);
+    return EXIT.done;
+  }
+  try {
+    const { config, driver, times, registry } = await openConfigured(flags.file, env, "garbage collection");
+    const { enabled, ageMs, dryRun: purgesNothing } = config.storage.uploadPurging;
+    const interrupted = new AbortController();
+    if (!flags.dryRun) interruptOnSignal(interrupted);
+    try {
+      return await collect({
+        driver,
+        console,
+        options: {
+          times,
+          retention: flags.untagged ? deleteUntagged : keepAll,
+          dryRun: flags.dryRun,
+          force: flags.force,
+          setAside: flags.setAside,
+          trashMs: TRASH_MS,
+          uploadAgeMs: enabled && !purgesNothing ? ageMs : undefined,
+          refreshCatalog: registry && (async (names) => await registry.reconcileCatalog(names)),
+        },
+        quiet: flags.quiet,
+        waits: flags.wait,
+        signal: interrupted.signal,
+        pause: async (ms) => await delay(ms, undefined, { signal: interrupted.signal }).catch(() => undefined),
+      });
+    } finally {
+      driver.close?.();
+    }
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) console.err(`lading garbage-collect: ${sentence}`);
+    return EXIT.failed;
+  }
+}
+
+/** Undefined where help is asked for. Throws with a sentence. */
+function readArgs(args: readonly string[]) {
+  if (args.some((arg) => arg.startsWith("--grace"))) {
+    throw new Error(
+      "the grace period is what the running registry has promised to pushes: set storage.maintenance.gc.grace for all that " +
+        "serve and collect the storage, and restart them",
+    );
+  }
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      help: { type: "boolean", short: "h" },
+      "dry-run": { type: "boolean", short: "d" },
+      "delete-untagged": { type: "boolean", short: "m" },
+      wait: { type: "boolean", short: "w" },
+      quiet: { type: "boolean", short: "q" },
+      "set-aside": { type: "boolean" },
+      force: { type: "boolean" },
+    },
+  });
+  if (values.help === true) return undefined;
+  const [file, ...more] = positionals;
+  if (more.length > 0) throw new Error("expected one configuration file");
+  const dryRun = values["dry-run"] ?? false;
+  const wait = values.wait ?? false;
+  if (dryRun && wait) throw new Error("a dry run condemns nothing, so there is nothing to wait for");
+  const [untagged, setAside] = [values["delete-untagged"] ?? false, values["set-aside"] ?? false];
+  return { file, dryRun, wait, untagged, setAside, quiet: values.quiet ?? false, force: values.force ?? false };
+}
+
+/** What a collection from the command line needs. */
+export interface Collection {
+  readonly driver: StorageDriver;
+  readonly options: Omit<CollectorOptions, "report">;
+  readonly console: Console;
+  readonly quiet: boolean;
+  /** Runs again until nothing is left. */
+  readonly waits: boolean;
+  readonly signal: AbortSignal;
+  /** Waits for so many milliseconds, or until `signal`. */
+  readonly pause: (ms: number) => Promise<unknown>;
+}
+
+/** Collects, and prints what happens. Gives the exit code; throws what goes wrong around a run. */
+export async function collect(collection: Collection): Promise<number> {
+  const { driver, options, console, quiet, waits, signal, pause } = collection;
+  const { times, dryRun } = options;
+  const say = (line: string): void => {
+    if (!quiet) console.out(line);
+  };
+  say(
+    `what is younger than ${spanOf(times.horizonMs)} is left alone (storage.maintenance.gc.grace is ${spanOf(times.graceMs)})`,
+  );
+  const isUndoable = ((await driver.fenced.trash?.keeps()) ?? false) || options.setAside;
+  if (!dryRun && !isUndoable) {
+    console.err(
+      "NOTE: nothing can bring back what is deleted: the bucket keeps no versions. Turn them on, or run with --set-aside",
+    );
+  }
+  for (let run = 1; ; run++) {
+    const outcome = await oneRun(collection);
+    if (outcome.state === "busy") {
+      console.err(`another collection is under way, until ${outcome.until.toISOString()} at least`);
+      return EXIT.busy;
+    }
+    if (outcome.state === "idle") return EXIT.done; // only for who asks for runs at intervals
+    if (outcome.state === "more") {
+      console.err(`interrupted while at "${outcome.phase}"; the next run goes on from there`);
+      return EXIT.interrupted;
+    }
+    const { summary } = outcome;
+    if (summary.outcome === "failed") {
+      console.err(`the run failed, and what it had not deleted yet stays: ${summary.reason ?? ""}`);
+      return EXIT.failed;
+    }
+    const left = leftOf(summary);
+    for (const line of linesOf(summary, times.settleMs, waits)) say(line);
+    if (!waits || (left === 0 && summary.deletedManifests === 0)) return EXIT.done;
+    if (run === MOST_RUNS) {
+      console.err(`${left} are left after ${run} runs: somebody wants them again and again`);
+      return EXIT.done;
+    }
+    if (left > 0) {
+      say(
+        `waiting ${spanOf(times.settleMs)} until they may be deleted; Ctrl-C ends this, and any later run deletes them`,
+      );
+      await pause(times.settleMs + ROUNDING_MS);
+    }
+    if (signal.aborted) {
+      console.err("interrupted; the next run deletes what is condemned");
+      return EXIT.interrupted;
+    }
+  }
+}
+
+async function oneRun({ driver, options, console, quiet, signal }: Collection) {
+  const report = quiet ? undefined : reportTo(console, options.dryRun);
+  const collector = new Collector(driver, { ...options, report });
+  const timer = quiet ? undefined : setInterval(() => showProgress(console, collector), POLL_MS);
+  try {
+    return await collector.step({ ms: Infinity, signal });
+  } finally {
+    clearInterval(timer);
+    console.endProgress();
+  }
+}
+
+/** As distribution words it, with more columns after the digest. */
+function reportTo(console: Console, dryRun: boolean): (event: GcEvent) => void {
+  return (event) => {
+    if (event.kind === "marked") {
+      const { marked, eligible, eligibleManifests } = event.counts;
+      console.out(
+        `\n${marked} blobs marked, ${eligible} blobs and ${eligibleManifests} manifests eligible for deletion`,
+      );
+      return;
+    }
+    const { digest, repository, tag, reason, size } = event;
+    const what = tag !== undefined ? "tag" : repository !== undefined ? "manifest" : "blob";
+    const where = tag === undefined ? repository : `${repository ?? ""}:${tag}`;
+    if (event.kind === "deleted") {
+      console.out(`${what} deleted: ${digest}${size === undefined ? "" : `  ${sizeOf(size)}`}`);
+      return;
+    }
+    const next = event.isRipe ? "would be deleted" : "would be condemned";
+    const columns = [
+      `${what} eligible for deletion: ${digest}`,
+      ...(size === undefined ? [] : [sizeOf(size).padStart(8)]),
+      ...(where === undefined ? [] : [where]),
+      ...(dryRun ? [reason, next] : []),
+    ];
+    console.out(columns.join("  "));
+  };
+}
+
+function showProgress(console: Console, collector: Collector): void {
+  const { progress } = collector;
+  if (progress === undefined) return;
+  const { phase, done, total, requests } = progress;
+  if (total === undefined || total === 0) console.progress(`${phase}: ${requests} requests`);
+  else console.progress(`${phase}: ${done} of ${total}`, done / total);
+}
+
+function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
+  const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
+    summary;
+  const { requests, seconds, dollars, incomplete } = summary;
+  const lines: string[] = [];
+  if (dryRun) {
+    lines.push(
+      `${countOf(summary.eligible, "blob")} (${sizeOf(summary.eligibleBytes)}) and ` +
+        `${countOf(summary.eligibleManifests, "manifest")} would go; nothing was changed`,
+    );
+  } else {
+    const some = [
+      `${countOf(deleted, "blob")} (${sizeOf(deletedBytes)})`,
+      ...(deletedManifests === 0 ? [] : [countOf(deletedManifests, "manifest")]),
+      ...(uploads === 0 ? [] : [`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)})`]),
+    ];
+    lines.push(`${some.join(", ")} deleted`);
+    if (leftOf(summary) > 0) {
+      const blobs = summary.eligible - deleted;
+      const manifests = summary.eligibleManifests - deletedManifests;
+      const condemned = [
+        ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(summary.eligibleBytes - deletedBytes)})`] : []),
+        ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
+      ];
+      lines.push(
+        `${condemned.join(" and ")} condemned; the next run, ${spanOf(settleMs)} or more from now, deletes them` +
+          (waits ? "" : " (--wait stays for it)"),
+      );
+    }
+    if (deletedManifests > 0) lines.push("what only those manifests referred to is condemned by the next run");
+    if (lost > 0) lines.push(`${lost} of them stay for now: somebody wanted them again, or another run is at it`);
+    if (refused > 0) lines.push(`${refused} of them are left to the next run: this one was too late`);
+  }
+  if (incomplete > 0) {
+    lines.push(`${countOf(incomplete, "manifest")} refer to blobs that are not stored; "lading verify" says which`);
+  }
+  const all = requests.list + requests.get + requests.put + requests.delete;
+  lines.push(`run ${run}: ${all} requests, ${seconds.toFixed(1)} s, about $${dollars.toFixed(4)} on Amazon S3`);
+  if (!dryRun && deleted + deletedManifests > 0) {
+    lines.push(
+      undoable ? `"lading gc undo ${run}" brings back what it deleted` : "nothing can bring back what it deleted",
+    );
+  }
+  return lines;
+}
+
+/** What is condemned when a run has ended, or was when it began and is too young. */
+function leftOf({ eligible, eligibleManifests, deleted, deletedManifests, lost }: Summary): number {
+  return Math.max(0, eligible + eligibleManifests - deleted - deletedManifests - lost);
+}
+
+/** The first signal ends the work after the present step; a second one does not wait. */
+function interruptOnSignal(interrupted: AbortController): void {
+  const onSignal = (): void => {
+    if (interrupted.signal.aborted) process.exit(EXIT.interrupted);
+    interrupted.abort();
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}

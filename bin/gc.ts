@@ -1,0 +1,169 @@
+/** `lading gc`: what collections did, and taking it back. */
+import { parseArgs } from "node:util";
+import { readJournal } from "../shared/gc/journal.ts";
+import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
+import { undo } from "../shared/gc/undo.ts";
+import type { GcTimes } from "../shared/registry/gc-times.ts";
+import type { StorageDriver } from "../shared/storage/driver.ts";
+import { countOf, processConsole, sizeOf, tableOf, type Console } from "./console.ts";
+import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
+
+/** What `lading gc --help` says. */
+export const GC_USAGE = `usage: lading gc runs [config.yml]
+       lading gc show RUN [config.yml]
+       lading gc undo [--yes] RUN [config.yml]
+
+runs lists the collections of the last month, show says what one of them did, undo brings back what it deleted. RUN is the
+name of a run, or the beginning of one. undo asks first; --yes answers. It can be done beside a running registry, and again.
+
+Ends with 0, with 1 where something went wrong or could not be brought back, with 2 when it was called wrongly.
+`;
+
+/** What `lading gc` works on. */
+export interface GcWork {
+  readonly driver: StorageDriver;
+  readonly times: GcTimes;
+  readonly console: Console;
+}
+
+/** Runs it; gives the exit code. */
+export async function gc(args: readonly string[], env: Environment): Promise<number> {
+  const console = processConsole();
+  let request;
+  try {
+    request = readArgs(args);
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) console.err(`lading gc: ${sentence}`);
+    console.err(`\n${GC_USAGE}`);
+    return 2;
+  }
+  if (request === undefined) {
+    process.stdout.write(GC_USAGE);
+    return 0;
+  }
+  try {
+    const { driver, times } = await openConfigured(request.file, env, request.command === "undo" ? "undo" : undefined);
+    try {
+      const work = { driver, times, console };
+      if (request.command === "runs") return await listRuns(work);
+      if (request.command === "show") return await showRun(work, request.run);
+      return await undoRun(work, request.run, request.yes);
+    } finally {
+      driver.close?.();
+    }
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) console.err(`lading gc: ${sentence}`);
+    return 1;
+  }
+}
+
+/** Undefined where help is asked for. Throws with a sentence. */
+function readArgs(args: readonly string[]) {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { help: { type: "boolean", short: "h" }, yes: { type: "boolean", short: "y" } },
+  });
+  if (values.help === true) return undefined;
+  const [command, ...rest] = positionals;
+  const yes = values.yes ?? false;
+  if (command === "runs" && rest.length <= 1) return { command, file: rest[0], run: "", yes } as const;
+  if (command !== "show" && command !== "undo") throw new Error("expected runs, show or undo");
+  const [run, file, ...more] = rest;
+  if (run === undefined || more.length > 0)
+    throw new Error(`expected the name of a run, as "lading gc runs" lists them`);
+  return { command, file, run, yes } as const;
+}
+
+/** Lists the runs that something is kept of. */
+export async function listRuns({ driver, console }: GcWork): Promise<number> {
+  const runs = await keptRuns(driver);
+  if (runs.length === 0) {
+    console.out("no collection is known of");
+    return 0;
+  }
+  const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "uploads", "undo"];
+  const rows = runs.map(({ run, summary }) => {
+    if (summary === undefined) return [run, "not at its end"];
+    const { outcome, condemned, deleted, deletedBytes, deletedManifests, uploads, undoable } = summary;
+    const undoing = deleted + deletedManifests === 0 ? "-" : undoable ? "yes" : "no";
+    return [
+      run,
+      outcome,
+      `${condemned}`,
+      `${deleted}`,
+      sizeOf(deletedBytes),
+      `${deletedManifests}`,
+      `${uploads}`,
+      undoing,
+    ];
+  });
+  for (const line of tableOf(head, rows)) console.out(line);
+  return 0;
+}
+
+/** Says what a run did, and all that it deleted. */
+export async function showRun({ driver, console }: GcWork, name: string): Promise<number> {
+  const { run, summary } = await findRun(driver, name);
+  console.out(`run ${run}${summary === undefined ? ": under way, or left off" : `: ${summary.outcome}`}`);
+  if (summary?.reason !== undefined) console.out(`reason: ${summary.reason}`);
+  if (summary !== undefined) {
+    const { marked, repositories, eligible, eligibleBytes, condemned, lost, refused } = summary;
+    console.out(`begun ${summary.begun}, ${summary.seconds.toFixed(1)} s of work`);
+    console.out(`${countOf(marked, "blob")} in use, ${repositories} repositories`);
+    console.out(`${countOf(eligible, "blob")} (${sizeOf(eligibleBytes)}) eligible, ${condemned} condemned`);
+    if (lost > 0) console.out(`${lost} wanted again in between`);
+    if (refused > 0) console.out(`${refused} left to a later run`);
+    console.out(
+      `${countOf(summary.deleted, "blob")} (${sizeOf(summary.deletedBytes)}), ` +
+        `${countOf(summary.deletedManifests, "manifest")} and ${countOf(summary.uploads, "upload")} deleted`,
+    );
+  }
+  for await (const { entries } of readJournal(driver, run)) {
+    for (const { digest, repository, bytes, size, links } of entries) {
+      if (bytes === undefined) console.out(`manifest  ${repository ?? ""}@${digest}`);
+      else console.out(`blob      ${digest}  ${sizeOf(size ?? 0)}  ${countOf(links.length, "link")}`);
+    }
+  }
+  return 0;
+}
+
+/** Brings back what a run deleted. Asks before, unless told. */
+export async function undoRun({ driver, times, console }: GcWork, name: string, yes: boolean): Promise<number> {
+  const { run, summary } = await findRun(driver, name);
+  const { blobs, bytes, manifests } = await journalCounts(driver, run);
+  const what = `${countOf(blobs, "blob")} (${sizeOf(bytes)}) and ${countOf(manifests, "manifest")}`;
+  if (blobs + manifests === 0) {
+    console.out(`run ${run} deleted nothing`);
+    return 0;
+  }
+  if (summary?.undoable === false) console.err("NOTE: when that run began nothing kept what it deleted");
+  if (!yes) {
+    const answer = await console.ask(`bring back ${what}? [y/N] `);
+    if (answer === undefined) {
+      console.err(`lading gc undo: ${what} would be brought back; --yes does it where there is no terminal to ask on`);
+      return 2;
+    }
+    if (!/^y(?:es)?$/i.test(answer.trim())) return 1;
+  }
+  const undone = await undo(driver, run, times);
+  for (const { digest, repository, reason } of undone.missing) {
+    console.err(`${repository === undefined ? "" : `${repository}@`}${digest} is not back: ${reason}`);
+  }
+  console.out(
+    `${countOf(undone.blobs, "blob")} (${sizeOf(undone.bytes)}) and ${countOf(undone.manifests, "manifest")} are there again` +
+      (undone.missing.length === 0 ? "" : `; ${undone.missing.length} are not`),
+  );
+  return undone.missing.length === 0 ? 0 : 1;
+}
+
+async function findRun(driver: StorageDriver, name: string): Promise<KeptRun> {
+  const found = (await keptRuns(driver)).filter(({ run }) => run.startsWith(name));
+  const exact = found.find(({ run }) => run === name) ?? (found.length === 1 ? found[0] : undefined);
+  if (exact !== undefined) return exact;
+  throw new Error(
+    found.length === 0
+      ? `no run is called ${name}; "lading gc runs" lists them, for a month`
+      : `${found.length} runs begin with ${name}: ${found.map(({ run }) => run).join(", ")}`,
+  );
+}

@@ -1,0 +1,258 @@
+/** `lading garbage-collect` and `lading gc`: what they print and how they end, over a store with a clock of its own. */
+import { describe, expect, it } from "vitest";
+import { collect, type Collection } from "../../bin/garbage-collect.ts";
+import { listRuns, showRun, undoRun } from "../../bin/gc.ts";
+import { sizeOf, spanOf, tableOf } from "../../bin/console.ts";
+import { deleteUntagged } from "../../shared/gc/retention.ts";
+import { layout } from "../../shared/registry/layout.ts";
+import type { StorageDriver } from "../../shared/storage/driver.ts";
+import { observed } from "../../shared/storage/observed.ts";
+import { keptConsole } from "./console.ts";
+import { DEFAULTS, TIMES, World } from "./support.ts";
+
+const A = "library/a";
+
+/** A run from the command line; while it waits, the store's clock goes on. */
+async function command(world: World, given: Partial<Collection> = {}, options: Partial<Collection["options"]> = {}) {
+  const console = keptConsole();
+  const waits: number[] = [];
+  const code = await collect({
+    driver: world.driver,
+    console,
+    quiet: false,
+    waits: false,
+    signal: new AbortController().signal,
+    pause: async (ms) => {
+      waits.push(ms);
+      world.time += ms;
+    },
+    ...given,
+    options: { ...DEFAULTS, ...options },
+  });
+  return { code, waits, text: console.lines.join("\n"), ...console };
+}
+
+async function garbageWorld(): Promise<World> {
+  const world = new World();
+  await world.image(A, ["layer"], { tag: "latest" });
+  await world.blob(A, "garbage");
+  world.age();
+  return world;
+}
+
+/** The same store, which keeps nothing of what it deletes. */
+function withoutTrash(driver: StorageDriver): StorageDriver {
+  const whole = observed(driver, () => undefined);
+  const { trash, ...fenced } = whole.fenced;
+  expect(trash).toBeDefined();
+  return { ...whole, fenced };
+}
+
+describe("garbage-collect", () => {
+  it("says after the first run what the next one deletes and when, and after the next what it deleted", async () => {
+    const world = await garbageWorld();
+    const first = await command(world);
+    expect(first.code).toBe(0);
+    expect(first.text).toContain("3 blobs marked, 1 blobs and 0 manifests eligible for deletion\n");
+    expect(first.text).toMatch(/^blob eligible for deletion: sha256:[0-9a-f]{64}/m);
+    expect(first.text).toContain("0 blobs (0 B) deleted");
+    expect(first.text).toContain("1 blob (7 B) condemned; the next run, 10 minutes or more from now, deletes them");
+    world.time += TIMES.settleMs + 1000;
+    const second = await command(world);
+    expect(second.text).toMatch(/^blob deleted: sha256:[0-9a-f]{64} {2}7 B$/m);
+    expect(second.text).toContain("1 blob (7 B) deleted");
+    expect(second.text).toMatch(/"lading gc undo \S+" brings back what it deleted/);
+    expect(second.errors).toEqual([]);
+  });
+
+  it("with --dry-run tables what would go, why, and whether the run would delete it or condemn it", async () => {
+    const world = await garbageWorld();
+    await world.image(A, ["untagged"]);
+    world.age();
+    const untagged = { dryRun: true, retention: deleteUntagged };
+    const before = await world.keys();
+    const first = await command(world, {}, untagged);
+    expect(first.text).toMatch(
+      /^blob eligible for deletion: sha256:\S{64} {2} +7 B {2}nothing refers to it {2}would be condemned$/m,
+    );
+    expect(first.text).toMatch(
+      /^manifest eligible for deletion: sha256:\S{64} {2}library\/a {2}untagged {2}would be condemned$/m,
+    );
+    expect(first.text).toContain("1 blob (7 B) and 1 manifest would go; nothing was changed");
+    expect(await world.keys()).toEqual(before);
+    await command(world, {}, { retention: deleteUntagged });
+    world.time += TIMES.settleMs + 1000;
+    const later = await command(world, {}, untagged);
+    expect(later.text.match(/would be deleted$/gm)).toHaveLength(2);
+    expect(await world.keys()).toEqual(before);
+  });
+
+  it("with --wait stays until nothing is left, for as long as the protocol asks", async () => {
+    const world = await garbageWorld();
+    const { waits, code, text } = await command(world, { waits: true });
+    expect(code).toBe(0);
+    expect(waits).toEqual([expect.toSatisfy((ms: number) => ms >= TIMES.settleMs)]);
+    expect(text).toContain("1 blob (7 B) deleted");
+  });
+
+  it("with --wait and untagged manifests takes what only those referred to as well", async () => {
+    const world = await garbageWorld();
+    const { digest, blobs } = await world.image(A, ["untagged"]);
+    world.age();
+    const { waits } = await command(world, { waits: true }, { retention: deleteUntagged });
+    expect(waits).toHaveLength(2);
+    expect(await Promise.all([digest, ...blobs].map(async (blob) => await world.has(blob)))).toEqual([
+      false,
+      true, // the configuration is that of another image too
+      false,
+    ]);
+  });
+
+  it("prints nothing with --quiet, but for what goes wrong", async () => {
+    const world = await garbageWorld();
+    expect(await command(world, { quiet: true })).toMatchObject({ code: 0, lines: [], errors: [], bars: [] });
+    await world.manifestBytes(A, Buffer.from("{"));
+    const failed = await command(world, { quiet: true });
+    expect(failed).toMatchObject({ code: 1, lines: [] });
+    expect(failed.errors.join()).toContain("cannot be read");
+  });
+
+  it("says before it begins where nothing can be brought back, and not where copies are set aside", async () => {
+    const world = await garbageWorld();
+    const driver = withoutTrash(world.driver);
+    expect((await command(world, { driver })).errors.join()).toContain("nothing can bring back what is deleted");
+    expect((await command(world, { driver }, { setAside: true })).errors).toEqual([]);
+    expect((await command(world, { driver }, { dryRun: true })).errors).toEqual([]);
+  });
+
+  it("ends with 3 while another collects", async () => {
+    const world = await garbageWorld();
+    const until = world.time + 60_000;
+    await world.driver.put(layout.gcLease, Buffer.from(JSON.stringify({ holder: "another", until, cuts: [] })));
+    const { code, errors } = await command(world);
+    expect(code).toBe(3);
+    expect(errors.join()).toContain(new Date(until).toISOString());
+  });
+
+  it("ends after the present step when it is interrupted, at any of them, and the next run does the rest", async () => {
+    const ends = new Set<number>();
+    for (let at = 1; at < 60; at++) {
+      const world = await garbageWorld();
+      await command(world);
+      world.time += TIMES.settleMs + 1000;
+      const interrupted = new AbortController();
+      let calls = 0;
+      const driver = observed(world.driver, () => {
+        if (++calls === at) interrupted.abort();
+      });
+      const { code } = await command(world, { driver, signal: interrupted.signal });
+      ends.add(code);
+      expect((await command(world)).code).toBe(0);
+      expect(
+        (await world.keys()).filter((key) => key.includes("/blobs/")),
+        `at call ${at}`,
+      ).toHaveLength(3);
+    }
+    expect([...ends].sort()).toEqual([0, 130]);
+  });
+
+  it("while it waits is ended by an interruption", async () => {
+    const world = await garbageWorld();
+    const interrupted = new AbortController();
+    const pause = async (): Promise<void> => interrupted.abort();
+    const { code, errors } = await command(world, { waits: true, signal: interrupted.signal, pause });
+    expect(code).toBe(130);
+    expect(errors.join()).toContain("the next run deletes what is condemned");
+  });
+});
+
+describe("gc", () => {
+  it("lists runs, shows one, and brings back what it deleted; twice is the same as once", async () => {
+    const world = await garbageWorld();
+    const before = await world.keys();
+    await command(world);
+    world.time += TIMES.settleMs + 1000;
+    await command(world);
+    const console = keptConsole(["y", "n"]);
+    const work = { driver: world.driver, times: TIMES, console };
+    expect(await listRuns(work)).toBe(0);
+    const runs = console.lines.splice(0).map((line) => line.split(/ {2,}/));
+    expect(runs.map(([, ...cells]) => cells)).toEqual([
+      ["outcome", "condemned", "blobs", "bytes", "manifests", "uploads", "undo"],
+      ["done", "1", "0", "0 B", "0", "0", "-"],
+      ["done", "0", "1", "7 B", "0", "0", "yes"],
+    ]);
+    const run = runs[2]?.[0] ?? "";
+    expect(await showRun(work, run)).toBe(0);
+    expect(console.lines.splice(0).join("\n")).toMatch(/^blob {6}sha256:[0-9a-f]{64} {2}7 B {2}1 link$/m);
+    for (let times = 0; times < 2; times++) {
+      expect(await undoRun(work, run, times === 1)).toBe(0);
+      expect(console.lines.splice(0)).toEqual(["1 blob (7 B) and 0 manifests are there again"]);
+      expect(await world.keys()).toEqual(before);
+    }
+    expect(await undoRun(work, run, false)).toBe(1); // the answer is no
+    expect(await undoRun(work, run, false)).toBe(2); // nobody answers
+    expect(console.errors.join()).toContain("--yes");
+  });
+
+  it("brings back from copies that were set aside, where the store keeps nothing", async () => {
+    const world = await garbageWorld();
+    const driver = withoutTrash(world.driver);
+    const before = await world.keys();
+    await command(world, { driver }, { setAside: true });
+    world.time += TIMES.settleMs + 1000;
+    const { text } = await command(world, { driver }, { setAside: true });
+    const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
+    expect(await world.keys()).not.toEqual(before);
+    const console = keptConsole();
+    expect(await undoRun({ driver, times: TIMES, console }, run, true)).toBe(0);
+    expect(await world.keys()).toEqual(before);
+  });
+
+  it("says what cannot be brought back any more", async () => {
+    const world = await garbageWorld();
+    const driver = withoutTrash(world.driver);
+    await command(world, { driver });
+    world.time += TIMES.settleMs + 1000;
+    const { text } = await command(world, { driver });
+    expect(text).toContain("nothing can bring back what it deleted");
+    const run = /^run (\S+):/m.exec(text)?.[1] ?? "";
+    const console = keptConsole();
+    expect(await undoRun({ driver, times: TIMES, console }, run, true)).toBe(1);
+    expect(console.errors).toEqual([
+      "NOTE: when that run began nothing kept what it deleted",
+      expect.stringMatching(/^sha256:[0-9a-f]{64} is not back: its bytes are not kept any more$/) as string,
+    ]);
+  });
+
+  it("knows a run by the beginning of its name, if only one begins so", async () => {
+    const world = await garbageWorld();
+    await command(world);
+    const console = keptConsole();
+    const work = { driver: world.driver, times: TIMES, console };
+    expect(await showRun(work, "2026")).toBe(0);
+    await command(world);
+    await expect(showRun(work, "2026")).rejects.toThrow("2 runs begin with 2026");
+    await expect(showRun(work, "1999")).rejects.toThrow("no run is called 1999");
+  });
+});
+
+describe("what is printed", () => {
+  it("are sizes and spans as people say them, and columns", () => {
+    expect([0, 999, 1000, 999_949, 999_951, 12_345_678_901].map(sizeOf)).toEqual([
+      ...["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "12.3 GB"],
+    ]);
+    expect([60_000, 600_000, 3_600_000, TIMES.horizonMs].map(spanOf)).toEqual([
+      ...["1 minute", "10 minutes", "1 hour", "36h 2m"],
+    ]);
+    expect(
+      tableOf(
+        ["name", "n"],
+        [
+          ["a", "10"],
+          ["bcdef", "9"],
+        ],
+      ),
+    ).toEqual(["name   n", "a      10", "bcdef   9"]);
+  });
+});

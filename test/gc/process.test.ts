@@ -1,0 +1,94 @@
+/** The commands as they are run, over a folder that a registry serves at the same time. */
+import { readdir, utimes } from "node:fs/promises";
+import path from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { layout } from "../../shared/registry/layout.ts";
+import { linkBytes } from "../../shared/registry/link.ts";
+import { digestOf } from "../../shared/oci/hasher.ts";
+import { TIMES, nameOf } from "./support.ts";
+import { startLading, type Lading } from "../support/lading.ts";
+import { runAny } from "../support/process.ts";
+import { filesystemDriver } from "../support/stores.ts";
+import { everythingIn, removeFolder, temporaryFolder } from "../support/temp.ts";
+
+let folder: string;
+let lading: Lading;
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  lading = await startLading({ folder });
+});
+
+afterEach(async () => {
+  await lading.stop();
+  await removeFolder(folder);
+});
+
+const run = async (...args: string[]) => await runAny([process.execPath, "dist/lading.js", ...args], { env: {} });
+
+/** Lets all that lies below a part of the storage be older. */
+async function age(below: string, ms: number): Promise<void> {
+  const old = new Date(Date.now() - ms);
+  const root = path.join(lading.root, layout.root, below);
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) await utimes(path.join(entry.parentPath, entry.name), old, old);
+  }
+}
+
+it("collects beside a registry in two runs, and brings back what it deleted", async () => {
+  const config = path.join(folder, "config.yml");
+  const driver = filesystemDriver(lading.root);
+  const bytes = Buffer.from("nobody needs it");
+  const garbage = digestOf("sha256", bytes);
+  await driver.put(layout.blob(garbage), bytes);
+  await driver.put(layout.layerLink(nameOf("team/app"), garbage), linkBytes(garbage));
+  const list = async (): Promise<string[]> =>
+    (await everythingIn(lading.root)).filter((name) => name.startsWith(`${layout.root}blobs/`)).sort();
+  const before = await list();
+  await lading.api.expect(200, "GET", `/v2/team/app/blobs/${garbage}`);
+
+  const young = await run("garbage-collect", "--dry-run", config);
+  expect(young).toMatchObject({ code: 0, stderr: "" });
+  expect(young.stdout).toContain("0 blobs marked, 0 blobs and 0 manifests eligible for deletion");
+
+  await age("", TIMES.horizonMs + 60_000);
+  const dry = await run("garbage-collect", "-d", config);
+  expect(dry.stdout).toContain(`blob eligible for deletion: ${garbage}`);
+  const first = await run("garbage-collect", config);
+  expect(first).toMatchObject({ code: 0, stderr: "" });
+  expect(first.stdout).toContain("1 blob (15 B) condemned; the next run, 10 minutes or more from now, deletes them");
+  expect(await list()).toEqual(before);
+
+  await age("_gc/marks", TIMES.settleMs + 2000);
+  const second = await run("garbage-collect", config);
+  expect(second.stdout).toContain(`blob deleted: ${garbage}  15 B`);
+  expect((await lading.api.call("GET", `/v2/team/app/blobs/${garbage}`)).status).toBe(404);
+
+  const name = /gc undo (\S+)"/.exec(second.stdout)?.[1] ?? "";
+  expect((await run("gc", "runs", config)).stdout).toContain(name);
+  expect((await run("gc", "show", name, config)).stdout).toContain(garbage);
+  expect(await run("gc", "undo", name, config)).toMatchObject({ code: 2 }); // nobody to ask
+  expect(await run("gc", "undo", name, "--yes", config)).toMatchObject({ code: 0, stderr: "" });
+  expect(await list()).toEqual(before);
+  const back = await lading.api.expect(200, "GET", `/v2/team/app/blobs/${garbage}`);
+  expect(back.body.equals(bytes)).toBe(true);
+});
+
+it("refuses what is unsafe or makes no sense with a sentence, and says how it is called", async () => {
+  const grace = await run("garbage-collect", "--grace", "1h");
+  expect(grace).toMatchObject({ code: 2 });
+  expect(grace.stderr).toContain("storage.maintenance.gc.grace");
+  expect(await run("garbage-collect", "--dry-run", "--wait")).toMatchObject({ code: 2 });
+  expect(await run("garbage-collect", "a.yml", "b.yml")).toMatchObject({ code: 2 });
+  expect(await run("gc")).toMatchObject({ code: 2 });
+  expect(await run("gc", "undo")).toMatchObject({ code: 2 });
+  const missing = await run("garbage-collect", "nowhere.yml");
+  expect(missing).toMatchObject({ code: 1 });
+  expect(missing.stderr).toMatch(/^lading garbage-collect: the configuration nowhere.yml cannot be read/);
+  const memory = await runAny([process.execPath, "dist/lading.js", "garbage-collect"], {
+    env: { REGISTRY_STORAGE: "inmemory" },
+  });
+  expect(memory.stderr).toContain("inmemory");
+  expect((await run("garbage-collect", "--help")).stdout).toContain("usage: lading garbage-collect");
+  expect((await run("gc", "--help")).stdout).toContain("usage: lading gc runs");
+});
