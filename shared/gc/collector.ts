@@ -182,7 +182,6 @@ class Step {
         "this store carries out deletes that come too late: nothing can be collected safely beside pushes",
       );
     }
-    if (!dryRun) await this.#driver.fenced.revokeExpired();
     return await Run.begin(this.#driver, this.#options, this.#counts, cuts);
   }
 

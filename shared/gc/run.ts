@@ -5,9 +5,9 @@ import { Marks } from "../registry/marks.ts";
 import { purgeListed, purgeSession } from "../registry/upload-purge.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import { mapLimit } from "../storage/concurrency.ts";
-import { listPages, type StorageDriver } from "../storage/driver.ts";
+import type { StorageDriver } from "../storage/driver.ts";
 import { Deadline } from "./deadline.ts";
-import { MarkTable, type ListedMark } from "./mark-table.ts";
+import { MarkTable } from "./mark-table.ts";
 import { Marking } from "./marking.ts";
 import { Plan, type RevisionSweep } from "./plan.ts";
 import type { Planned } from "./planned.ts";
@@ -19,7 +19,6 @@ import type { Arrays, Snapshot } from "./snapshot.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper } from "./sweeping.ts";
-import { secondsOf } from "./times.ts";
 import { emptyTrash, SetAside } from "./trash.ts";
 
 /** Marks that are changed between two looks at the time. */
@@ -126,7 +125,7 @@ export class Run {
     this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.batches, aside);
   }
 
-  /** Step 1: lists the marks. The store's time before that is the run's. */
+  /** Step 1: lists the marks, and ends permits that expired. The store's time before that is the run's. */
   static async begin(
     driver: StorageDriver,
     options: RunOptions,
@@ -271,25 +270,33 @@ export class Run {
     this.state.cursor = 0;
   }
 
-  /** Of each page that is listed, marks that have long meant "absent" go at once, with a permit of that time. */
+  /**
+   * Of each page that is listed, marks that have long meant "absent" go at once, with a permit that was opened before, and
+   * whose time is that of the page. Permits that nobody ends are ended once all marks are listed, and not before: a mark that
+   * was found condemned for SETTLE is then met by no delete of a mark that is still under way.
+   */
   async #listMarks(): Promise<void> {
     const { times, dryRun } = this.#options;
     const reader = new Marks(this.#driver, times);
     for (const prefix of [layout.blobMarks, layout.revisionMarks]) {
-      for await (const { objects, asOf } of listPages(this.#driver, prefix)) {
-        const over: ListedMark[] = [];
+      let startAfter: string | undefined;
+      do {
+        const dropping = dryRun ? undefined : await this.#sweeper.openDropping();
+        const { objects, asOf, next } = await this.#driver.list(prefix, startAfter === undefined ? {} : { startAfter });
+        const over: string[] = [];
         for (const object of objects) {
           const state = Marks.stateOfSize(object.size) ?? (await reader.read(object.key)).mark?.state;
           if (state === undefined) continue;
           const isAbsent = state === "cleared" || state === "swept";
           const isOld = asOf.getTime() - object.lastModified.getTime() > times.takeoverMs;
-          const { key, etag, lastModified } = object;
-          if (isAbsent && isOld && !dryRun) over.push({ key, etag, state, since: secondsOf(lastModified) });
+          if (isAbsent && isOld && !dryRun) over.push(object.key);
           else this.#marks.push(object, state);
         }
-        await this.#sweeper.drop(over, asOf);
-      }
+        await dropping?.drop(over, asOf);
+        startAfter = next;
+      } while (startAfter !== undefined);
     }
+    if (!dryRun) await this.#driver.fenced.revokeExpired();
   }
 
   #count(): void {

@@ -5,6 +5,7 @@
 export const STEPS = [
   "list marks",
   "drop mark",
+  "revoke expired permits",
   "list blobs",
   "list repositories",
   "read manifests",

@@ -29,6 +29,15 @@ export interface Swept<T> {
   readonly refused: number;
 }
 
+/** Leave to delete marks that mean "absent". */
+export interface Dropping {
+  /**
+   * Deletes such marks, listed at `asOf`. The permit is of that time, so that a delete that is late meets no mark that is
+   * `deleting` by then. Ends it.
+   */
+  drop(keys: readonly string[], asOf: Date): Promise<void>;
+}
+
 /** The changes of marks that a run makes, and the deletes that go with them. */
 export class Sweeper {
   readonly #driver: StorageDriver;
@@ -66,16 +75,17 @@ export class Sweeper {
     });
   }
 
-  /**
-   * Deletes marks that mean "absent", listed at `asOf`. The permit is of that time, so that a delete that is late meets no
-   * mark that is `deleting` by then.
-   */
-  async drop(marks: readonly ListedMark[], asOf: Date): Promise<void> {
-    if (marks.length === 0) return;
-    const permit = { id: this.#newPermit(), since: asOf };
-    await this.#driver.fenced.open(permit.id);
-    await this.#driver.fenced.delete(marks.map(({ key }) => ({ key, permit })));
-    await this.#driver.fenced.revoke(permit.id);
+  /** Opens the permit for `drop`: before the marks are listed, so that who looks for expired permits later finds it. */
+  async openDropping(): Promise<Dropping> {
+    const id = this.#newPermit();
+    const { fenced } = this.#driver;
+    await fenced.open(id);
+    return {
+      drop: async (keys, asOf) => {
+        if (keys.length > 0) await fenced.delete(keys.map((key) => ({ key, permit: { id, since: asOf } })));
+        await fenced.revoke(id);
+      },
+    };
   }
 
   /**

@@ -307,6 +307,28 @@ describe("a fault while marking", () => {
   });
 });
 
+describe("permits", () => {
+  it("of those that nobody ends are ended after the last mark was listed; the one to delete marks is opened before", async () => {
+    const world = new World();
+    await world.image(A, ["layer"], { tag: "latest" });
+    const calls: string[] = [];
+    const watched = withFaults(world.driver, ({ operation, key }) => {
+      if (operation !== "revoke" || key === "") calls.push(`${operation} ${key.replace("docker/registry/v2/", "")}`);
+      return "pass";
+    });
+    await world.collector({}, watched).run();
+    const first = calls.findIndex((call) => call.startsWith("open permit "));
+    expect(calls.slice(first, first + 5).map((call) => call.replace(/permit .*/, "permit"))).toEqual([
+      "open permit",
+      "list _gc/marks/blobs/",
+      "open permit",
+      "list _gc/marks/revisions/",
+      "revoke ",
+    ]);
+    expect(calls.filter((call) => call === "revoke ")).toHaveLength(1);
+  });
+});
+
 describe("a run in steps", () => {
   it("goes on from what was kept, at every step, and ends as one in one go", async () => {
     const fill = async (): Promise<World> => {

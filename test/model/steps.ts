@@ -48,6 +48,7 @@ export const STEPS = [
  */
 export const COLLECTOR_STEPS: Readonly<Partial<Record<(typeof STEPS)[number], readonly string[]>>> = {
   "run: LIST marks": ["list marks"],
+  "run: revoke expired permits": ["revoke expired permits"],
   "run: LIST blobs": ["list blobs"],
   "run: LIST links": ["list repositories"],
   "run: LIST revisions": ["list repositories", "read manifests"],
