@@ -15,6 +15,7 @@ import {
 import type { GcTimes } from "./gc-times.ts";
 import { layout } from "./layout.ts";
 import { linkBytes, lookAtLink, type LinkLook } from "./link.ts";
+import { RecentMap } from "./recent-map.ts";
 import { Marks, type Cleared, type Clearing, type MarkLook } from "./marks.ts";
 
 /** How often a mark that is being deleted is looked at, and how long after each look: deleting one blob takes less. */
@@ -22,8 +23,13 @@ const BUSY_TRIES = 5;
 const BUSY_PAUSE_MS = 1000;
 /** How often a promise is begun anew, where the store is too slow for it or others are always faster. */
 const ROUNDS = 8;
-/** A mark that was read this long ago, by our own clock, is read again before it is relied on. */
-const AHEAD_MS = 10_000;
+/**
+ * A mark that was read this long ago, by our own clock, is read again before it is relied on. A third of T: what rests on it
+ * has the rest of T to be done.
+ */
+const YOUNG_MS = 20_000;
+/** How many marks that were absent are remembered so long. */
+const REMEMBERED = 10_000;
 
 /** What was promised to be there. */
 export interface Promised {
@@ -50,13 +56,19 @@ export interface Clearance {
   clear(): Promise<Date>;
 }
 
-/** Makes promises, and clears marks for those who write. */
+/**
+ * Makes promises, and clears marks for those who write.
+ *
+ * That a mark was absent is remembered for a while: a push asks for each blob several times, and a promise may begin with a
+ * mark that was read a little earlier, as long as all of it ends within T. Whether it did, the store's clock says as ever.
+ */
 export class Promises {
   readonly #driver: StorageDriver;
   readonly #marks: Marks;
   readonly #times: GcTimes;
   readonly #now: () => Date;
   readonly #pause: (ms: number) => Promise<unknown>;
+  readonly #absent = new RecentMap<{ readonly begun: number; readonly look: MarkLook }>(REMEMBERED);
 
   /** `pause` is how it waits for a deletion that is under way. */
   constructor(driver: StorageDriver, times: GcTimes, now: () => Date, pause: (ms: number) => Promise<unknown> = delay) {
@@ -107,6 +119,7 @@ export class Promises {
     for (let round = 1; round <= ROUNDS; round++) {
       const { since, end } = await work();
       if (!this.#isLate(since, end)) return;
+      this.#absent.clear();
     }
     throw tooSlow();
   }
@@ -114,12 +127,12 @@ export class Promises {
   /** Begins to clear a mark for a commit: reads it now, while other things are done. */
   ahead(key: string): Clearance {
     const begun = this.#now().getTime();
-    const reading = this.#marks.read(key);
+    const reading = this.#read(key);
     reading.catch(() => undefined); // whoever clears awaits it, and who does not need not know
     return {
       // Our clock can only make us read again. Whether what was read is young enough the store's says, after the last write.
       clear: async () => {
-        const isYoung = this.#now().getTime() - begun < AHEAD_MS;
+        const isYoung = this.#now().getTime() - begun < YOUNG_MS;
         return await this.clear(key, "commit", isYoung ? await reading : undefined);
       },
     };
@@ -127,7 +140,7 @@ export class Promises {
 
   /** Clears a mark; gives the time from which T counts. Waits for a deletion that is under way, or throws OverloadedError. */
   async clear(key: string, who: Clearing = "commit", first?: MarkLook): Promise<Date> {
-    let look = first ?? (await this.#marks.read(key));
+    let look = first ?? (await this.#read(key));
     for (let tries = 1; ; tries++) {
       const cleared = await this.#marks.clear(key, who, look);
       if (cleared.outcome === "clear") return cleared.asOf;
@@ -147,7 +160,7 @@ export class Promises {
     let stored = digest;
     for (let round = 1; round <= ROUNDS; round++) {
       const mark = markOf(stored);
-      const [first, before] = await Promise.all([this.#marks.read(mark), this.#look(key, stored)]);
+      const [first, before] = await Promise.all([this.#read(mark), this.#look(key, stored)]);
       if (before.isGone) return undefined;
       let seen = before;
       if (seen.stored === stored && first.mark !== undefined) {
@@ -174,8 +187,19 @@ export class Promises {
       }
       const since = earliest(first.asOf, before.asOf);
       if (!this.#isLate(since, end)) return { stored, info, since };
+      this.#absent.clear();
     }
     throw tooSlow();
+  }
+
+  /** A mark as it is, or that there was none a little while ago. */
+  async #read(key: string): Promise<MarkLook> {
+    const begun = this.#now().getTime();
+    const known = this.#absent.get(key);
+    if (known !== undefined && begun - known.begun < YOUNG_MS) return known.look;
+    const look = await this.#marks.read(key);
+    if (look.mark === undefined) this.#absent.set(key, { begun, look });
+    return look;
   }
 
   /** Link and bytes, asked for at once. */

@@ -11,6 +11,10 @@ export class RecentMap<V> {
     return this.#entries.get(key);
   }
 
+  clear(): void {
+    this.#entries.clear();
+  }
+
   set(key: string, value: V): void {
     this.#entries.set(key, value);
     if (this.#entries.size <= this.#limit) return;
