@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line. */
 import { startServer } from "../functions/registry/server.ts";
+import type { StorageConfig } from "../shared/config/config.ts";
 import { openLogDestination } from "../shared/telemetry/log-destination.ts";
 import { createLogger } from "../shared/telemetry/logger.ts";
 import { readConfiguration, sentencesOf } from "./storage.ts";
@@ -41,8 +42,7 @@ async function serve(file: string | undefined): Promise<void> {
     const logger = createLogger({ ...config.log, destination });
     for (const notice of notices) logger.warn(notice);
     const server = await startServer(config, logger);
-    const { driver } = config.storage;
-    logger.info(`serving ${driver.kind === "filesystem" ? driver.rootDirectory : "from memory"} on ${server.url}`);
+    logger.info(`serving ${placeOf(config.storage.driver)} on ${server.url}`);
     stopOnSignal(async (signal) => {
       logger.info("stopping", { signal });
       await server.close();
@@ -50,6 +50,17 @@ async function serve(file: string | undefined): Promise<void> {
     });
   } catch (error) {
     fail(error);
+  }
+}
+
+function placeOf(driver: StorageConfig["driver"]): string {
+  switch (driver.kind) {
+    case "filesystem":
+      return driver.rootDirectory;
+    case "s3":
+      return `the bucket ${driver.settings.bucket}`;
+    case "inmemory":
+      return "from memory";
   }
 }
 
