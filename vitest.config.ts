@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: [
-      "test/{unit,contract,gc,http,property,architecture,conformance,model}/**/*.test.ts",
+      "test/{unit,contract,gc,verify,http,property,architecture,conformance,model}/**/*.test.ts",
       "test/cloud/limits.test.ts",
     ],
     globalSetup: ["test/support/build.ts"],

@@ -10,6 +10,7 @@ const USAGE = `usage: lading serve [config.yml]
        lading users add|remove|list [options]
        lading garbage-collect [options] [config.yml]
        lading gc runs|show|undo [options] [RUN] [config.yml]
+       lading verify [options] [config.yml]
        lading doctor [options] HOST
 
 serve starts the registry. Without a file it listens on 127.0.0.1:5000 and keeps its images in ./data.
@@ -19,6 +20,7 @@ docs/configuration.md lists them.
 users says who may sign in: lading users --help
 garbage-collect deletes what nothing refers to any more, beside a running registry; gc says what it did, and takes it back:
 lading garbage-collect --help, lading gc --help
+verify reads everything that is stored and reports what is damaged: lading verify --help
 doctor looks at a registry that is deployed, and says what to set: lading doctor --help
 `;
 
@@ -29,6 +31,7 @@ else if (command === "users") process.exitCode = await (await import("./users.ts
 else if (command === "garbage-collect") {
   process.exitCode = await (await import("./garbage-collect.ts")).garbageCollect(rest, process.env);
 } else if (command === "gc") process.exitCode = await (await import("./gc.ts")).gc(rest, process.env);
+else if (command === "verify") process.exitCode = await (await import("./verify.ts")).runVerify(rest, process.env);
 else if (command === "--help" || command === "help") process.stdout.write(USAGE);
 else {
   process.stderr.write(USAGE);

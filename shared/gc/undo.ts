@@ -5,15 +5,14 @@ import type { RepositoryName } from "../oci/reference.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import { writeLink } from "../registry/link.ts";
-import { Marks } from "../registry/marks.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { readJournal, type JournalEntry } from "./journal.ts";
 import { SetAside } from "./trash.ts";
+import { underMarks } from "./under-marks.ts";
 
 /** Entries that are brought back side by side. */
 const ENTRIES = 8;
-const TRIES = 5;
 
 /** What undoing a run has done. */
 export interface Undone {
@@ -59,15 +58,17 @@ export async function undo(driver: StorageDriver, run: string, times: GcTimes): 
 
 class Undoing {
   readonly #driver: StorageDriver;
-  readonly #marks: Marks;
   readonly #times: GcTimes;
   readonly #aside: SetAside;
 
   constructor(driver: StorageDriver, run: string, times: GcTimes) {
     this.#driver = driver;
-    this.#marks = new Marks(driver, times);
     this.#times = times;
     this.#aside = new SetAside(driver, run);
+  }
+
+  async #underMarks(keys: readonly string[], work: () => Promise<Failure>): Promise<Failure> {
+    return await underMarks(this.#driver, this.#times, { keys, who: "commit" }, work);
   }
 
   async blob({ digest, bytes = "", links }: JournalEntry, permit: string): Promise<Failure> {
@@ -96,20 +97,5 @@ class Undoing {
       for (const key of links.toReversed()) await writeLink(this.#driver, key, digest);
       return undefined;
     });
-  }
-
-  /** Clears marks and does the work; again where that took longer than T, as a push does. */
-  async #underMarks(keys: readonly string[], work: () => Promise<Failure>): Promise<Failure> {
-    for (let tries = 0; tries < TRIES; tries++) {
-      const cleared = await mapLimit(keys, ENTRIES, async (key) => await this.#marks.clear(key, "commit"));
-      const since = cleared.map((mark) => (mark.outcome === "clear" ? mark.asOf.getTime() : undefined));
-      if (since.includes(undefined)) return "it is being deleted now: try again in some minutes";
-      const failure = await work();
-      if (failure !== undefined) return failure;
-      const { asOf } = await this.#driver.look(layout.gcLease, limits.manifestBytes);
-      const first = Math.min(...since.filter((time) => time !== undefined));
-      if (asOf.getTime() - first <= this.#times.promiseMs) return undefined;
-    }
-    return "the store is too slow";
   }
 }

@@ -67,6 +67,13 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     ],
     packages: ["zod"],
   },
+  "shared/verify": {
+    local: [
+      ...["shared/oci/", "shared/registry/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
+      ...["shared/gc/blob-table.ts", "shared/gc/columns.ts", "shared/gc/under-marks.ts"],
+    ],
+    packages: [],
+  },
   "shared/auth": { local: ["shared/reloading/reloading.ts"], packages: ["bcryptjs"] },
   "shared/reloading": { local: [], packages: ["@aws-sdk/client-s3"] },
   "shared/users": { local: ["shared/auth/htpasswd.ts", "shared/reloading/aws.ts"], packages: ["bcryptjs"] },
@@ -89,7 +96,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   bin: {
     local: [
       ...["functions/", "shared/config/", "shared/doctor/", "shared/gc/", "shared/registry/", "shared/storage/"],
-      ...["shared/reloading/aws.ts", "shared/telemetry/", "shared/users/"],
+      ...["shared/reloading/aws.ts", "shared/telemetry/", "shared/users/", "shared/verify/"],
     ],
     packages: ["@aws-sdk/client-ssm"],
   },

@@ -18,7 +18,12 @@ const SETTLE_AND_MORE = TIMES.settleMs + 60_000;
 /** A store with a clock. */
 export class World {
   time = Date.parse("2026-01-01T00:00:00Z");
-  readonly driver = new MemoryDriver({ now: () => new Date(this.time) });
+  readonly driver: StorageDriver;
+
+  /** Over a store of its own, or over one with another clock. */
+  constructor(driver?: StorageDriver) {
+    this.driver = driver ?? new MemoryDriver({ now: () => new Date(this.time) });
+  }
 
   /** Lets time pass until what there is now is older than the horizon. */
   age(): void {
