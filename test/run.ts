@@ -97,6 +97,11 @@ const SUITES: readonly Suite[] = [
     needs: ["versitygw"],
     env: { LADING_TEST_HOST: "stack" },
   },
+  {
+    ...vitest("soak", "vitest.soak.config.ts", []),
+    needs: ["versitygw"],
+    env: { LADING_SOAK_SECONDS: process.env["LADING_SOAK_SECONDS"] ?? (strict ? "600" : "60") },
+  },
   { ...vitest("clients and drop-in", "vitest.clients.config.ts", []), needs: [...PROGRAMS, "versitygw"] },
   {
     name: "official conformance",

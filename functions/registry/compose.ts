@@ -10,7 +10,7 @@ import { HtpasswdAuthenticator } from "../../shared/auth/htpasswd-authenticator.
 import type { Config, ParameterReference } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
 import { selectsTag } from "../../shared/oci/name-pattern.ts";
-import { gcTimes } from "../../shared/registry/gc-times.ts";
+import { gcTimes, type GcTimes } from "../../shared/registry/gc-times.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import { AwsTexts } from "../../shared/reloading/aws.ts";
 import { fileSource } from "../../shared/reloading/file.ts";
@@ -41,8 +41,16 @@ export interface Composition {
   close(): Promise<void>;
 }
 
-/** Puts the parts together. Throws with a sentence that says what is wrong when it cannot. */
-export async function compose(config: Config, logger: Logger, metrics: Metrics = noMetrics): Promise<Composition> {
+/**
+ * Puts the parts together. Throws with a sentence that says what is wrong when it cannot. `times` are those of garbage
+ * collection, for tests; else they follow from the configuration.
+ */
+export async function compose(
+  config: Config,
+  logger: Logger,
+  metrics: Metrics = noMetrics,
+  times: GcTimes = gcTimes(config.storage.gc.graceMs),
+): Promise<Composition> {
   const aws = new AwsTexts();
   const parameter = ({ service, name }: ParameterReference): TextSource => {
     return parameterSource({
@@ -59,7 +67,7 @@ export async function compose(config: Config, logger: Logger, metrics: Metrics =
     driver: metrics.enabled ? observed(driver, (call) => metrics.storageOperation(call)) : driver,
     policy: manifestPolicy(config.validation),
     now: () => new Date(),
-    times: gcTimes(config.storage.gc.graceMs),
+    times,
     tagConcurrency: config.storage.tagConcurrency,
     isImmutable: selectsTag(config.storage.immutableTags),
     // Each folder is a request there. Who may not write walks all the same.

@@ -4,6 +4,7 @@
  */
 import type { Config } from "../../shared/config/config.ts";
 import { limits } from "../../shared/oci/limits.ts";
+import type { GcTimes } from "../../shared/registry/gc-times.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { createMetrics } from "../../shared/telemetry/prometheus-metrics.ts";
@@ -24,16 +25,18 @@ export interface RunningServer {
 export interface ServerOptions {
   /** What is in front reads no answer before it has passed on the whole body: answers wait for the end of the body. */
   readonly halfDuplex?: boolean;
+  /** The times of garbage collection, where they are not those of the configuration: for tests. */
+  readonly gcTimes?: GcTimes | undefined;
 }
 
 /** Starts a registry. Throws with a sentence that says what is wrong when it cannot. */
 export async function startServer(
   config: Config,
   logger: Logger,
-  { halfDuplex = false }: ServerOptions = {},
+  { halfDuplex = false, gcTimes }: ServerOptions = {},
 ): Promise<RunningServer> {
   const metrics = createMetrics({ enabled: config.http.debug?.prometheus !== undefined });
-  const composition = await compose(config, logger, metrics);
+  const composition = await compose(config, logger, metrics, gcTimes);
   const stopUpkeep = startUpkeep(config, composition, logger);
   const listener = createListener((request, host) => composition.fetch(request, host), { halfDuplex });
   const server = await createHttpServer(config.http, listener);

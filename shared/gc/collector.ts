@@ -39,6 +39,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export interface CollectorOptions extends RunOptions {
   /** For how long is kept what runs did. Not shorter than what can be brought back. */
   readonly keepRunsMs?: number;
+  /** For how long a step takes the lease at a time, in milliseconds. Default: five minutes. */
+  readonly leaseMs?: number;
   /** Milliseconds of a clock that only goes on: this process's own, for what a step may take. */
   readonly elapsed?: () => number;
 }
@@ -85,7 +87,7 @@ export class Collector {
     const driver = counted(this.#store, counts);
     const lease = new Lease(driver);
     if (!this.#options.dryRun) {
-      const busy = await lease.take(LEASE_MS);
+      const busy = await lease.take(this.#options.leaseMs ?? LEASE_MS);
       if (busy !== undefined) return { state: "busy", until: busy.busyUntil };
       const { run, begun } = lease.content;
       if (run === undefined && begun !== undefined && lease.asOf.getTime() - begun < everyMs) {
@@ -206,7 +208,7 @@ class Step {
 
   async #keepLease(): Promise<boolean> {
     if (this.#options.dryRun) return true;
-    return await this.#lease.keep(LEASE_MS, this.#elapsed() - this.#started);
+    return await this.#lease.keep(this.#options.leaseMs ?? LEASE_MS, this.#elapsed() - this.#started);
   }
 
   /** Keeps the run for another step. */
