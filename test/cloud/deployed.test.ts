@@ -233,3 +233,32 @@ describe("the stack as it is synthesized", () => {
     }
   });
 });
+
+describe("the upload function, where downloads come through CloudFront", () => {
+  it("streams blobs, with ranges and lengths, and its role is enough for it", { timeout: 300_000 }, async () => {
+    // What `downloads=cloudfront` adds to its variables, as test/infra looks at.
+    const env = { REGISTRY_STORAGE_REDIRECT_DISABLE: "true" };
+    const users = [`ann:${hashSync("secret", 5)}`];
+    const other = await startDeployed({ store: await sharedVersitygw(), users, env });
+    try {
+      const there = clientOf(other.uploads);
+      const ask = async (method: string, target: string, call: Call = {}): Promise<Answer> =>
+        await there(method, target, { ...call, headers: { ...basic, ...call.headers } });
+      const bytes = pattern(20_000_000);
+      const { headers } = await expectStatus(ask("POST", "/v2/team/app/blobs/uploads/"), 202);
+      const end = `${String(headers["location"])}?digest=${sha256(bytes)}`;
+      await expectStatus(ask("PUT", end, { headers: octets, body: bytes }), 201);
+
+      const blob = `/v2/team/app/blobs/${sha256(bytes)}`;
+      const whole = await expectStatus(ask("GET", blob), 200);
+      expect(Buffer.compare(whole.body, Buffer.from(bytes))).toBe(0);
+      const head = await expectStatus(ask("HEAD", blob), 200);
+      expect(head.headers["content-length"]).toBe("20000000");
+      const part = await expectStatus(ask("GET", blob, { headers: { Range: "bytes=19999990-" } }), 206);
+      expect(Buffer.compare(part.body, Buffer.from(bytes.subarray(19_999_990)))).toBe(0);
+      expect(other.policies.uploads.denied).toEqual([]);
+    } finally {
+      await other.close();
+    }
+  });
+});
