@@ -2,8 +2,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
-import type { GcEvent } from "../shared/gc/run.ts";
-import { deleteUntagged, keepAll } from "../shared/gc/retention.ts";
+import type { GcEvent } from "../shared/gc/events.ts";
+import { retentionByRules } from "../shared/gc/retention-rules.ts";
+import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
 import type { Summary } from "../shared/gc/summary.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { countOf, processConsole, sizeOf, spanOf, type Console } from "./console.ts";
@@ -64,7 +65,7 @@ export async function garbageCollect(args: readonly string[], env: Environment):
         console,
         options: {
           times,
-          retention: flags.untagged ? deleteUntagged : keepAll,
+          retention: either(retentionByRules(config.storage.gc.retention), flags.untagged ? deleteUntagged : keepAll),
           dryRun: flags.dryRun,
           force: flags.force,
           setAside: flags.setAside,
@@ -164,7 +165,7 @@ export async function collect(collection: Collection): Promise<number> {
     }
     const left = leftOf(summary);
     for (const line of linesOf(summary, times.settleMs, waits)) say(line);
-    if (!waits || (left === 0 && summary.deletedManifests === 0)) return EXIT.done;
+    if (!waits || (left === 0 && summary.deletedManifests + summary.deletedTags === 0)) return EXIT.done;
     if (run === MOST_RUNS) {
       console.err(`${left} are left after ${run} runs: somebody wants them again and again`);
       return EXIT.done;
@@ -198,9 +199,10 @@ async function oneRun({ driver, options, console, quiet, signal }: Collection) {
 function reportTo(console: Console, dryRun: boolean): (event: GcEvent) => void {
   return (event) => {
     if (event.kind === "marked") {
-      const { marked, eligible, eligibleManifests } = event.counts;
+      const { marked, eligible, eligibleManifests, eligibleTags } = event.counts;
+      const tags = eligibleTags === 0 ? "" : `, and ${countOf(eligibleTags, "tag")}`;
       console.out(
-        `\n${marked} blobs marked, ${eligible} blobs and ${eligibleManifests} manifests eligible for deletion`,
+        `\n${marked} blobs marked, ${eligible} blobs and ${eligibleManifests} manifests${tags} eligible for deletion`,
       );
       return;
     }
@@ -208,7 +210,8 @@ function reportTo(console: Console, dryRun: boolean): (event: GcEvent) => void {
     const what = tag !== undefined ? "tag" : repository !== undefined ? "manifest" : "blob";
     const where = tag === undefined ? repository : `${repository ?? ""}:${tag}`;
     if (event.kind === "deleted") {
-      console.out(`${what} deleted: ${digest}${size === undefined ? "" : `  ${sizeOf(size)}`}`);
+      const more = size !== undefined ? `  ${sizeOf(size)}` : tag === undefined ? "" : `  ${where}`;
+      console.out(`${what} deleted: ${digest}${more}`);
       return;
     }
     const next = event.isRipe ? "would be deleted" : "would be condemned";
@@ -233,17 +236,18 @@ function showProgress(console: Console, collector: Collector): void {
 function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
   const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
     summary;
-  const { requests, seconds, dollars, incomplete } = summary;
+  const { requests, seconds, dollars, incomplete, eligibleTags, deletedTags } = summary;
   const lines: string[] = [];
   if (dryRun) {
     lines.push(
       `${countOf(summary.eligible, "blob")} (${sizeOf(summary.eligibleBytes)}) and ` +
-        `${countOf(summary.eligibleManifests, "manifest")} would go; nothing was changed`,
+        `${countOf(summary.eligibleManifests, "manifest")}${eligibleTags === 0 ? "" : `, and ${countOf(eligibleTags, "tag")},`} would go; nothing was changed`,
     );
   } else {
     const some = [
       `${countOf(deleted, "blob")} (${sizeOf(deletedBytes)})`,
       ...(deletedManifests === 0 ? [] : [countOf(deletedManifests, "manifest")]),
+      ...(deletedTags === 0 ? [] : [countOf(deletedTags, "tag")]),
       ...(uploads === 0 ? [] : [`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)})`]),
     ];
     lines.push(`${some.join(", ")} deleted`);
@@ -253,12 +257,14 @@ function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
       const condemned = [
         ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(summary.eligibleBytes - deletedBytes)})`] : []),
         ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
+        ...(eligibleTags > deletedTags ? [countOf(eligibleTags - deletedTags, "tag")] : []),
       ];
       lines.push(
         `${condemned.join(" and ")} condemned; the next run, ${spanOf(settleMs)} or more from now, deletes them` +
           (waits ? "" : " (--wait stays for it)"),
       );
     }
+    if (deletedTags > 0) lines.push("manifests that no tag names any more are looked at by the next run");
     if (deletedManifests > 0) lines.push("what only those manifests referred to is condemned by the next run");
     if (lost > 0) lines.push(`${lost} of them stay for now: somebody wanted them again, or another run is at it`);
     if (refused > 0) lines.push(`${refused} of them are left to the next run: this one was too late`);
@@ -268,7 +274,7 @@ function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
   }
   const all = requests.list + requests.get + requests.put + requests.delete;
   lines.push(`run ${run}: ${all} requests, ${seconds.toFixed(1)} s, about $${dollars.toFixed(4)} on Amazon S3`);
-  if (!dryRun && deleted + deletedManifests > 0) {
+  if (!dryRun && deleted + deletedManifests + deletedTags > 0) {
     lines.push(
       undoable ? `"lading gc undo ${run}" brings back what it deleted` : "nothing can bring back what it deleted",
     );
@@ -277,8 +283,9 @@ function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
 }
 
 /** What is condemned when a run has ended, or was when it began and is too young. */
-function leftOf({ eligible, eligibleManifests, deleted, deletedManifests, lost }: Summary): number {
-  return Math.max(0, eligible + eligibleManifests - deleted - deletedManifests - lost);
+function leftOf(summary: Summary): number {
+  const { eligible, eligibleManifests, eligibleTags, deleted, deletedManifests, deletedTags, lost } = summary;
+  return Math.max(0, eligible + eligibleManifests + eligibleTags - deleted - deletedManifests - deletedTags - lost);
 }
 
 /** The first signal ends the work after the present step; a second one does not wait. */

@@ -82,11 +82,11 @@ export async function listRuns({ driver, console }: GcWork): Promise<number> {
     console.out("no collection is known of");
     return 0;
   }
-  const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "uploads", "undo"];
+  const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo"];
   const rows = runs.map(({ run, summary }) => {
     if (summary === undefined) return [run, "not at its end"];
-    const { outcome, condemned, deleted, deletedBytes, deletedManifests, uploads, undoable } = summary;
-    const undoing = deleted + deletedManifests === 0 ? "-" : undoable ? "yes" : "no";
+    const { outcome, condemned, deleted, deletedBytes, deletedManifests, deletedTags, uploads, undoable } = summary;
+    const undoing = deleted + deletedManifests + deletedTags === 0 ? "-" : undoable ? "yes" : "no";
     return [
       run,
       outcome,
@@ -94,6 +94,7 @@ export async function listRuns({ driver, console }: GcWork): Promise<number> {
       `${deleted}`,
       sizeOf(deletedBytes),
       `${deletedManifests}`,
+      `${deletedTags}`,
       `${uploads}`,
       undoing,
     ];
@@ -116,12 +117,13 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
     if (refused > 0) console.out(`${refused} left to a later run`);
     console.out(
       `${countOf(summary.deleted, "blob")} (${sizeOf(summary.deletedBytes)}), ` +
-        `${countOf(summary.deletedManifests, "manifest")} and ${countOf(summary.uploads, "upload")} deleted`,
+        `${countOf(summary.deletedManifests, "manifest")}, ${countOf(summary.deletedTags, "tag")} and ${countOf(summary.uploads, "upload")} deleted`,
     );
   }
   for await (const { entries } of readJournal(driver, run)) {
-    for (const { digest, repository, bytes, size, links } of entries) {
-      if (bytes === undefined) console.out(`manifest  ${repository ?? ""}@${digest}`);
+    for (const { digest, repository, tag, bytes, size, links } of entries) {
+      if (tag !== undefined) console.out(`tag       ${repository ?? ""}:${tag}  ${digest}`);
+      else if (bytes === undefined) console.out(`manifest  ${repository ?? ""}@${digest}`);
       else console.out(`blob      ${digest}  ${sizeOf(size ?? 0)}  ${countOf(links.length, "link")}`);
     }
   }
@@ -151,7 +153,7 @@ export async function undoRun({ driver, times, console }: GcWork, name: string, 
     console.err(`${repository === undefined ? "" : `${repository}@`}${digest} is not back: ${reason}`);
   }
   console.out(
-    `${countOf(undone.blobs, "blob")} (${sizeOf(undone.bytes)}) and ${countOf(undone.manifests, "manifest")} are there again` +
+    `${countOf(undone.blobs, "blob")} (${sizeOf(undone.bytes)}), ${countOf(undone.manifests, "manifest")} and ${countOf(undone.tags, "tag")} are there again` +
       (undone.missing.length === 0 ? "" : `; ${undone.missing.length} are not`),
   );
   return undone.missing.length === 0 ? 0 : 1;

@@ -1,7 +1,7 @@
 /** What is done every night, by a function of its own, since those that answer requests do nothing in between. */
 import type { LoadedConfig } from "../../shared/config/load.ts";
 import { Collector, type StepOutcome } from "../../shared/gc/collector.ts";
-import { keepAll } from "../../shared/gc/retention.ts";
+import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
 import { lineOf, type Summary } from "../../shared/gc/summary.ts";
 import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { layout } from "../../shared/registry/layout.ts";
@@ -49,11 +49,9 @@ export async function nightly(
   };
   const { ageMs, dryRun } = uploadPurging;
   try {
-    const outcome = await collect(
-      composition,
-      { graceMs: gc.graceMs, uploadAgeMs: dryRun ? undefined : ageMs },
-      remaining,
-    ).catch((error: unknown) => error);
+    const outcome = await collect(composition, { ...gc, uploadAgeMs: dryRun ? undefined : ageMs }, remaining).catch(
+      (error: unknown) => error,
+    );
     await attempt("collected garbage", async () => told(outcome, logger));
     if (isDone(outcome) && !dryRun) {
       const { uploads: sessions, uploadBytes: bytes } = outcome.summary;
@@ -68,14 +66,20 @@ export async function nightly(
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of the night's tasks failed`);
 }
 
+interface CollectSettings {
+  readonly graceMs: number;
+  readonly retention: readonly RetentionRule[];
+  readonly uploadAgeMs: number | undefined;
+}
+
 async function collect(
   { registry, driver }: Composition,
-  { graceMs, uploadAgeMs }: { readonly graceMs: number; readonly uploadAgeMs: number | undefined },
+  { graceMs, retention, uploadAgeMs }: CollectSettings,
   remaining: RemainingTime,
 ): Promise<StepOutcome> {
   const collector = new Collector(driver, {
     times: gcTimes(graceMs),
-    retention: keepAll,
+    retention: retentionByRules(retention),
     dryRun: false,
     force: false,
     setAside: false,
@@ -137,6 +141,7 @@ function metricsOf(summary: Summary): Readonly<Record<string, unknown>> {
     GcDeleted: summary.deleted,
     GcDeletedBytes: summary.deletedBytes,
     GcDeletedManifests: summary.deletedManifests,
+    GcDeletedTags: summary.deletedTags,
     GcUploads: summary.uploads,
     GcRequests: list + get + put + deletes,
     GcSeconds: summary.seconds,

@@ -70,6 +70,7 @@ export async function compose(
     times,
     tagConcurrency: config.storage.tagConcurrency,
     isImmutable: selectsTag(config.storage.immutableTags),
+    tagsExpire: config.storage.gc.retention.some(({ keep }) => keep !== undefined),
     // Each folder is a request there. Who may not write walks all the same.
     catalog: config.storage.driver.kind === "s3" && !config.storage.readOnly ? "index" : "walk",
   });

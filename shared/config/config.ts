@@ -54,7 +54,24 @@ export interface StorageConfig {
   readonly gc: {
     /** How long what a client was told of is kept for it. Everything that serves or collects one storage must agree on it. */
     readonly graceMs: number;
+    /** Of these the first that is about a tag, or an untagged manifest, decides what becomes of it. */
+    readonly retention: readonly RetentionRule[];
+    /** Is it recorded, by the day, what is pulled? */
+    readonly recordPulls: boolean;
   };
+}
+
+/** Which tags and manifests a collection takes: see `shared/gc/retention-rules.ts`. */
+export interface RetentionRule extends TagPatterns {
+  /** At least one of these, each above 0. Absent: all tags that the rule is about stay. */
+  readonly keep?: {
+    readonly last?: number;
+    readonly matching?: readonly string[];
+    readonly youngerThanMs?: number;
+    readonly pulledWithinMs?: number;
+  };
+  /** Above 0. */
+  readonly expireUntaggedMs?: number;
 }
 
 /** Whether a client that downloads a blob is sent to the store, where that has an address of its own. */

@@ -3,7 +3,7 @@ import type { StorageConfig } from "./config.ts";
 import { readRedirect, redirect } from "./redirect.ts";
 import type { Report } from "./report.ts";
 import { readS3, s3 } from "./s3.ts";
-import { immutable, readImmutable } from "./tag-rules.ts";
+import { immutable, readImmutable, readRetention, retention } from "./tag-rules.ts";
 import {
   choice,
   count,
@@ -45,7 +45,11 @@ const uploadPurging = section({
 });
 
 /** Our own section. A grace period shorter than a minute would not outlast a push. */
-const garbageCollection = section({ grace: setting(duration({ least: 60_000 })) });
+const garbageCollection = section({
+  grace: setting(duration({ least: 60_000 })),
+  retention,
+  recordpulls: setting(flag()),
+});
 
 /** `readonly: {enabled: true}`, or `readonly: true` as people write it. Never empty: it would mean nothing. */
 const readOnly = z
@@ -97,6 +101,7 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
   const driver = readDriver(input, withFile, report);
   const noRedirects = driver.kind === "s3" ? undefined : "this storage has no address of its own to send a client to";
   const purging = input?.maintenance?.uploadpurging;
+  const gc = input?.maintenance?.gc;
   return {
     driver,
     deleteEnabled: input?.delete?.enabled ?? false,
@@ -110,7 +115,11 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       intervalMs: purging?.interval ?? 24 * hourMs,
       dryRun: purging?.dryrun ?? false,
     },
-    gc: { graceMs: input?.maintenance?.gc?.grace ?? 24 * hourMs },
+    gc: {
+      graceMs: gc?.grace ?? 24 * hourMs,
+      retention: readRetention(gc?.retention, gc?.recordpulls ?? false, report),
+      recordPulls: gc?.recordpulls ?? false,
+    },
   };
 }
 

@@ -1,7 +1,8 @@
 import type * as z from "zod";
 import { isNamePattern, type TagPatterns } from "../oci/name-pattern.ts";
+import type { RetentionRule } from "./config.ts";
 import type { KeyPath, Report } from "./report.ts";
-import { listOf, map, setting, texts } from "./values.ts";
+import { count, duration, listOf, map, setting, texts } from "./values.ts";
 
 const patterns = () => setting(texts("a list of patterns, such as [prod/**, v*]"));
 
@@ -10,6 +11,50 @@ export const tagSelection = { repositories: patterns(), tags: patterns(), except
 
 /** `storage.tag.immutable`, our own. */
 export const immutable = listOf(map(tagSelection));
+
+/** `storage.maintenance.gc.retention`, our own. */
+export const retention = listOf(
+  map({
+    ...tagSelection,
+    keep: map({
+      last: setting(count(1)),
+      matching: patterns(),
+      youngerthan: setting(duration({ least: 1 })),
+      pulledwithin: setting(duration({ least: 1 })),
+    }).optional(),
+    expireuntagged: setting(duration({ least: 1 })),
+  }),
+);
+
+/** What `storage.maintenance.gc.retention` asks for. */
+export function readRetention(input: z.infer<typeof retention>, recordPulls: boolean, report: Report): RetentionRule[] {
+  return (input ?? []).map((rule, index) => {
+    const path = ["storage", "maintenance", "gc", "retention", index];
+    const { keep, expireuntagged } = rule;
+    const { last, matching, youngerthan, pulledwithin } = keep ?? {};
+    if (keep && ![last, matching, youngerthan, pulledwithin].some(Boolean)) {
+      const none =
+        "says nothing of what to keep, so that every tag would go; name last, matching, youngerthan or pulledwithin";
+      report.problem([...path, "keep"], none);
+    }
+    if (pulledwithin && !recordPulls) {
+      const unknown = "cannot be known: set storage.maintenance.gc.recordpulls to true";
+      report.problem([...path, "keep", "pulledwithin"], unknown);
+    }
+    return {
+      ...readSelection(rule, path, report),
+      ...(keep && {
+        keep: {
+          ...(last ? { last } : {}),
+          ...(matching ? { matching: readPatterns(matching, [...path, "keep", "matching"], report) } : {}),
+          ...(youngerthan ? { youngerThanMs: youngerthan } : {}),
+          ...(pulledwithin ? { pulledWithinMs: pulledwithin } : {}),
+        },
+      }),
+      ...(expireuntagged ? { expireUntaggedMs: expireuntagged } : {}),
+    };
+  });
+}
 
 /** What `storage.tag.immutable` asks for. */
 export function readImmutable(input: z.infer<typeof immutable>, report: Report): TagPatterns[] {

@@ -18,7 +18,8 @@ import { listChildren, PreconditionFailedError, type StorageDriver } from "../st
 import { Deadline } from "./deadline.ts";
 import { Lease } from "./lease.ts";
 import { beginOf } from "./run-id.ts";
-import { Run, type Phase, type Progress, type RunOptions, type RunState } from "./run.ts";
+import type { Phase, Progress } from "./events.ts";
+import { Run, type RunOptions, type RunState } from "./run.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
 import { deleteBelow } from "./trash.ts";

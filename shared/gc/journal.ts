@@ -11,12 +11,14 @@ import { listKeys, type StorageDriver } from "../storage/driver.ts";
 /** The largest journal object: a batch has some thousand keys. */
 const JOURNAL_BYTES = 64 * 1024 * 1024;
 
-/** One thing that was deleted: a blob with its links, or a manifest of a repository with its referrer entries. */
+/** One thing that was deleted: a blob with its links, a manifest of a repository with its referrer entries, or a tag. */
 export interface JournalEntry {
   readonly digest: Digest;
-  /** The repository, for a manifest. */
+  /** The repository, for a manifest or a tag. */
   readonly repository?: string;
-  /** Keys that hold nothing but the digest, in the order in which they went. */
+  /** The tag, where it is one; its link went last. */
+  readonly tag?: string;
+  /** Keys that hold nothing but the digest, in the order in which they went; for a tag those of its history. */
   readonly links: readonly string[];
   /** The key of the bytes, for a blob; it went last. */
   readonly bytes?: string;

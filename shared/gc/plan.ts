@@ -16,7 +16,7 @@ export interface ToCondemn {
   readonly over: ListedMark | undefined;
 }
 
-/** A manifest to be swept, and what has to be gone before. */
+/** A manifest or tag to be swept, and what has to be gone before. */
 export interface RevisionSweep extends SweepItem {
   readonly revision: RevisionItem;
 }
@@ -69,9 +69,7 @@ export class Plan {
     this.#links = new LinksOf(marking, this.#sweepable);
 
     this.revisions = planRevisions(marking, retention, begun, horizon);
-    this.#revisionMarks = Uint32Array.from(this.revisions, ({ repository, digest }) =>
-      rowOf(layout.revisionMark(repository, digest)),
-    );
+    this.#revisionMarks = Uint32Array.from(this.revisions, (item) => rowOf(markOf(item)));
 
     this.clear = new Uints();
     for (let row = 0; row < marks.length; row++) {
@@ -104,9 +102,7 @@ export class Plan {
       );
       if (over !== undefined && over.state !== "cleared" && over.state !== "swept") continue;
       const key =
-        revision === undefined
-          ? layout.blobMark(this.#marking.blobs.digests.at(this.#rows.at(i)))
-          : layout.revisionMark(revision.repository, revision.digest);
+        revision === undefined ? layout.blobMark(this.#marking.blobs.digests.at(this.#rows.at(i))) : markOf(revision);
       found.push({ key, over });
     }
     return found;
@@ -125,13 +121,16 @@ export class Plan {
     return { digest, links, bytes, size, last: bytes, mark: this.#marks.at(row) };
   }
 
-  /** A manifest that may be swept, by its place in `revisions`; undefined where its mark is not ripe. */
+  /** A manifest or tag that may be swept, by its place in `revisions`; undefined where its mark is not ripe. */
   revisionAt(index: number): RevisionSweep | undefined {
     const revision = this.revisions[index];
     const mark = this.#markAt(this.#revisionMarks[index]);
     if (revision === undefined || mark === undefined || !this.#isSweepable(this.#revisionMarks[index]))
       return undefined;
-    const { repository, digest, entries, isStored } = revision;
+    const { repository, tag, digest, entries, isStored } = revision;
+    if (tag !== undefined) {
+      return { digest, repository, tag, links: [], last: layout.tagLink(repository, tag), mark, revision };
+    }
     const links = isStored ? [...entries, layout.revisionLink(repository, digest)] : entries;
     return { digest, repository, links, last: undefined, mark, revision };
   }
@@ -146,4 +145,8 @@ export class Plan {
     const due = this.#due(mark);
     return due === "sweep" || due === "take over";
   }
+}
+
+function markOf({ repository, tag, digest }: RevisionItem): string {
+  return tag === undefined ? layout.revisionMark(repository, digest) : layout.tagMark(repository, tag);
 }

@@ -2,7 +2,7 @@
  * Which manifests of a repository may go. What may not is the collector's affair: it keeps children of what stays, whatever
  * refers to what stays, and what is younger than the horizon, whatever is decided here.
  */
-import { digestFrom, type Digest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 
 /** A manifest of a repository. */
 export interface RevisionFacts {
@@ -31,12 +31,26 @@ export interface RepositoryFacts {
   readonly asOf: Date;
   readonly revisions: readonly RevisionFacts[];
   readonly tags: readonly TagFacts[];
+  /** Since when it is recorded what is pulled; undefined where it is not. */
+  readonly pullsRecordedSince?: Date | undefined;
+  /** When a manifest was last pulled, to the day; undefined where that is not recorded. */
+  readonly pulled?: (digest: Digest) => Date | undefined;
 }
 
 /** A manifest that may go, and why: a few words for a table. */
 export interface Expired {
   readonly digest: Digest;
   readonly reason: string;
+}
+
+/** A tag that may go, and why. */
+export interface ExpiredTag {
+  readonly tag: string;
+  /** What it names. */
+  readonly digest: Digest;
+  readonly reason: string;
+  /** It goes only together with this manifest, as a signature does. */
+  readonly with?: Digest;
 }
 
 /** Decides what may go. */
@@ -47,10 +61,14 @@ export interface Retention {
   readonly isActive: boolean;
   /** The manifests that may go. Tagged ones are not taken: take the tag first. */
   expired(repository: RepositoryFacts): readonly Expired[];
+  /** The tags that may go. What they name stays until a later run, which finds it untagged. */
+  expiredTags(repository: RepositoryFacts): readonly ExpiredTag[];
+  /** For how long back it has to be known what was pulled, in milliseconds; undefined where that is not asked. */
+  readonly pullsWithinMs?: number | undefined;
 }
 
 /** Every manifest stays until somebody deletes it. */
-export const keepAll: Retention = { name: "keep all", isActive: false, expired: () => [] };
+export const keepAll: Retention = { name: "keep all", isActive: false, expired: () => [], expiredTags: () => [] };
 
 /** Manifests that no tag names may go. */
 export const deleteUntagged: Retention = {
@@ -58,15 +76,19 @@ export const deleteUntagged: Retention = {
   isActive: true,
   expired: ({ revisions }) =>
     revisions.filter(({ tags }) => tags.length === 0).map(({ digest }) => ({ digest, reason: "untagged" })),
+  expiredTags: () => [],
 };
 
-const SIGNATURE = /^(sha256|sha512)-([0-9a-f]+)(?:\.(?:sig|att|sbom))?$/;
-
-/**
- * The manifest that a tag's name says it belongs to: cosign's signatures, attestations and bills of materials, and the
- * fallback of the referrers API, which cuts sha512 to 64 digits and is then none of ours to know.
- */
-export function subjectOfTag(tag: string): Digest | undefined {
-  const [, algorithm, hex] = SIGNATURE.exec(tag) ?? [];
-  return algorithm === undefined ? undefined : digestFrom(`${algorithm}:${hex}`);
+/** What either lets go. */
+export function either(one: Retention, other: Retention): Retention {
+  if (!one.isActive) return other;
+  if (!other.isActive) return one;
+  const windows = [one, other].flatMap(({ pullsWithinMs }) => pullsWithinMs ?? []);
+  return {
+    name: `${one.name}; ${other.name}`,
+    isActive: true,
+    pullsWithinMs: windows.length === 0 ? undefined : Math.max(...windows),
+    expired: (facts) => [...other.expired(facts), ...one.expired(facts)],
+    expiredTags: (facts) => [...other.expiredTags(facts), ...one.expiredTags(facts)],
+  };
 }

@@ -1,14 +1,18 @@
 import type { Digest } from "../oci/digest.ts";
-import type { RepositoryName } from "../oci/reference.ts";
+import type { RepositoryName, Tag } from "../oci/reference.ts";
 import { layout } from "../registry/layout.ts";
 import { Bits, findSorted } from "./columns.ts";
 import type { Marking } from "./marking.ts";
 import type { RepositoryTable } from "./repository-table.ts";
 import type { RepositoryFacts, Retention } from "./retention.ts";
+import { secondsOf } from "./times.ts";
 
-/** A manifest that may be taken out of its repository, or what is left of one in our index of referrers. */
+/** A manifest that may be taken out of its repository, or what is left of one in our index of referrers, or a tag. */
 export interface RevisionItem {
   readonly repository: RepositoryName;
+  /** The tag, where it is one. */
+  readonly tag?: Tag;
+  /** The manifest, or what the tag names. */
   readonly digest: Digest;
   /** Why, in a few words. */
   readonly reason: string;
@@ -20,7 +24,10 @@ export interface RevisionItem {
   readonly after: readonly RevisionItem[];
 }
 
-/** The manifests of all repositories that may go: what retention says, but for what stays needed. Parents before children. */
+/**
+ * The tags and manifests of all repositories that may go: what retention says, but for what stays needed. Parents before
+ * children. A manifest whose tag goes stays: a later run finds it untagged.
+ */
 export function planRevisions(marking: Marking, retention: Retention, asOf: Date, horizon: number): RevisionItem[] {
   const items: RevisionItem[] = [];
   const extra = new Set(marking.extraRevisions.map(({ repository, digest }) => `${repository}@${digest}`));
@@ -87,9 +94,8 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
       tags: tagsOf.get(digest) ?? [],
     };
   });
-  const reasons = new Map(
-    retention.expired({ name, asOf, revisions, tags }).map(({ digest, reason }) => [digest, reason]),
-  );
+  const facts: RepositoryFacts = { name, asOf, revisions, tags };
+  const reasons = new Map(retention.expired(facts).map(({ digest, reason }) => [digest, reason]));
 
   // What stays, and then whatever that needs.
   const stays = new Bits(revisions.length);
@@ -117,7 +123,27 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
     items.set(index, { repository: name, digest, reason, entries: [], isStored: true, after: [] });
   });
   for (const [index, item] of items) for (const needed of neededBy(index)) items.get(needed)?.after.push(item);
-  return inOrder([...items.values()]);
+  return inOrder([...planTags(plan, facts, [...items.values()]), ...items.values()]);
+}
+
+/** The tags that go: those older than the horizon, and signatures where what they sign goes. */
+function planTags(
+  { retention, horizon }: RepositoryToPlan,
+  facts: RepositoryFacts,
+  manifests: readonly RevisionItem[],
+): RevisionItem[] {
+  const young = new Set(facts.tags.filter(({ set }) => secondsOf(set) >= horizon).map(({ tag }) => tag));
+  const going = new Map(manifests.map((item) => [item.digest, item]));
+  const items = new Map<string, RevisionItem>();
+  for (const { tag, digest, reason, with: subject } of retention.expiredTags(facts)) {
+    const after = subject === undefined ? undefined : going.get(subject);
+    if (young.has(tag) || (subject !== undefined && after === undefined)) continue;
+    items.set(tag, {
+      ...{ repository: facts.name as RepositoryName, tag: tag as Tag, digest, reason },
+      ...{ entries: [], isStored: true, after: after === undefined ? [] : [after] },
+    });
+  }
+  return [...items.values()];
 }
 
 /** Each after all that it has to come after. What waits for itself in a circle never goes. */

@@ -6,19 +6,20 @@ import { purgeListed, purgeSession } from "../registry/upload-purge.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
+import { completed } from "./before-sweep.ts";
 import { Deadline } from "./deadline.ts";
+import { PHASE_NAMES, plannedOf, type GcEvent, type Phase, type Progress } from "./events.ts";
 import { MarkTable } from "./mark-table.ts";
 import { Marking } from "./marking.ts";
 import { Plan, type RevisionSweep } from "./plan.ts";
-import type { Planned } from "./planned.ts";
 import { ReferenceMemory } from "./reference-memory.ts";
 import { listingCuts } from "./repository-table.ts";
-import { withReferrerEntry } from "./referrer-entries.ts";
 import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper } from "./sweeping.ts";
+import { horizonSeconds } from "./times.ts";
 import { emptyTrash, SetAside } from "./trash.ts";
 
 /** Marks that are changed between two looks at the time. */
@@ -32,39 +33,6 @@ const READS = 24;
 const BATCH_MS = 15_000;
 /** Why a blob goes. */
 const UNNEEDED = "nothing refers to it";
-
-/** Where a run is. */
-export type Phase = "marking" | "clear" | "condemn" | "manifests" | "blobs" | "uploads" | "finish" | "done";
-
-/** What is done at the end of each; what marking does tells of itself. */
-const PHASE_NAMES: Readonly<Record<Phase, string>> = {
-  marking: "plan",
-  clear: "clear marks",
-  condemn: "condemn",
-  manifests: "sweep manifests",
-  blobs: "sweep blobs",
-  uploads: "purge uploads",
-  finish: "tidy up",
-  done: "done",
-};
-
-/** How far a run is. */
-export interface Progress {
-  readonly phase: Phase;
-  /** Of `total`, where that is known: marks, manifests or blobs, as the phase has it. */
-  readonly done: number;
-  readonly total: number | undefined;
-  /** That were sent to the store so far. */
-  readonly requests: number;
-}
-
-/** What happens in a run, for a command line that tells of it. */
-export type GcEvent =
-  /** All that is eligible is known, and told of next. */
-  | { readonly kind: "marked"; readonly counts: Readonly<Counts> }
-  /** `isRipe`: it is deleted by this very run, unless somebody wants it. */
-  | (Planned & { readonly kind: "eligible"; readonly isRipe: boolean })
-  | (Planned & { readonly kind: "deleted" });
 
 /** How a run is made. */
 export interface RunOptions {
@@ -96,7 +64,7 @@ export interface RunState {
   /** How much of the phase is done. */
   cursor: number;
   batches: number;
-  /** Manifests that this run has deleted, by their place in the plan. */
+  /** Manifests and tags that this run has deleted, by their place in the plan. */
   deletedManifests: number[];
   counts: Counts;
 }
@@ -278,7 +246,7 @@ export class Run {
   async #listMarks(): Promise<void> {
     const { times, dryRun } = this.#options;
     const reader = new Marks(this.#driver, times);
-    for (const prefix of [layout.blobMarks, layout.revisionMarks]) {
+    for (const prefix of [layout.blobMarks, layout.revisionMarks, layout.tagMarks]) {
       let startAfter: string | undefined;
       do {
         const dropping = dryRun ? undefined : await this.#sweeper.openDropping();
@@ -311,13 +279,14 @@ export class Run {
     const { eligible, revisions, candidates } = this.#planned;
     counts.eligible = eligible.blobs;
     counts.eligibleBytes = eligible.bytes;
-    counts.eligibleManifests = revisions.length;
+    counts.eligibleTags = revisions.filter(({ tag }) => tag !== undefined).length;
+    counts.eligibleManifests = revisions.length - counts.eligibleTags;
     const { report } = this.#options;
     if (report === undefined) return;
     report({ kind: "marked", counts });
-    revisions.forEach(({ repository, digest, reason }, index) => {
+    revisions.forEach((item, index) => {
       const isRipe = this.#planned.revisionAt(index) !== undefined;
-      report({ kind: "eligible", repository, digest, reason, isRipe });
+      report({ kind: "eligible", ...plannedOf(item), isRipe });
     });
     for (let i = 0; i < candidates; i++)
       report({ kind: "eligible", ...this.#planned.candidateAt(i), reason: UNNEEDED });
@@ -355,17 +324,19 @@ export class Run {
         const item = this.#planned.revisionAt(index);
         if (item?.revision.after.every((other) => deleted.has(other)) === true) batch.push({ index, item });
       }
-      const items = await mapLimit(batch, READS, async ({ item }) => await withReferrerEntry(this.#driver, item));
+      const horizon = horizonSeconds(new Date(state.begun), this.#options.times);
+      const found = await mapLimit(batch, READS, async ({ item }) => await completed(this.#driver, item, horizon));
+      const items = found.filter((item) => item !== undefined);
       const swept = items.length === 0 ? undefined : await this.#sweeper.sweep(items);
       const gone = new Set(swept?.deleted.map(({ revision }) => revision));
       for (const { index: at, item } of batch) {
         if (!gone.has(item.revision)) continue;
         deleted.add(item.revision);
         state.deletedManifests.push(at);
-        const { repository, digest, reason } = item.revision;
-        this.#options.report?.({ kind: "deleted", repository, digest, reason });
+        if (item.revision.tag === undefined) state.counts.deletedManifests++;
+        else state.counts.deletedTags++;
+        this.#options.report?.({ kind: "deleted", ...plannedOf(item.revision) });
       }
-      state.counts.deletedManifests += gone.size;
       this.#add(swept);
       state.cursor = index;
     }

@@ -30,10 +30,12 @@ export interface Counts {
   eligibleBytes: number;
   /** Manifests of repositories that may go, and entries of referrers that are gone. */
   eligibleManifests: number;
+  eligibleTags: number;
   condemned: number;
   deleted: number;
   deletedBytes: number;
   deletedManifests: number;
+  deletedTags: number;
   /** Wanted again by somebody in between, or being deleted by another run. */
   lost: number;
   /** Deletes that came too late for their permit; a later run does them. */
@@ -71,11 +73,12 @@ export function dollarsOf(requests: Requests): number {
 export function noCounts(): Counts {
   return {
     ...{ blobs: 0, marked: 0, repositories: 0, manifestsRead: 0, manifestsRemembered: 0, incomplete: 0 },
-    ...{ eligible: 0, eligibleBytes: 0, eligibleManifests: 0, condemned: 0 },
+    ...{ eligible: 0, eligibleBytes: 0, eligibleManifests: 0, eligibleTags: 0, condemned: 0 },
     ...{
       deleted: 0,
       deletedBytes: 0,
       deletedManifests: 0,
+      deletedTags: 0,
       lost: 0,
       refused: 0,
       uploads: 0,
@@ -106,7 +109,7 @@ export function lineOf(summary: Summary): string {
   return (
     `garbage collection ${run}${dryRun ? " (dry run)" : ""} ${outcome}${reason === undefined ? "" : `: ${reason}`}; ` +
     `${marked} blobs in use, ${eligible} eligible, ${summary.condemned} condemned, ${deleted} deleted (${deletedBytes} bytes), ` +
-    `${summary.deletedManifests} manifests, ${summary.uploads} uploads; ` +
+    `${summary.deletedTags} tags, ${summary.deletedManifests} manifests, ${summary.uploads} uploads; ` +
     `${all} requests, ${seconds.toFixed(1)} s, $${dollars.toFixed(4)}`
   );
 }

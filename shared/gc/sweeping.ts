@@ -16,7 +16,7 @@ const LOOK_BYTES = 1024 * 1024;
 /** What is to be deleted, and the mark under which. */
 export interface SweepItem extends JournalEntry {
   readonly mark: ListedMark;
-  /** The key that goes last: the bytes of a blob, the link of a revision. */
+  /** The key that goes last: the bytes of a blob, the link of a tag. */
   readonly last: string | undefined;
 }
 
@@ -93,7 +93,7 @@ export class Sweeper {
    * throws in between leaves marks that are `deleting`, which a later run takes over.
    */
   async sweep<T extends SweepItem>(items: readonly T[]): Promise<Swept<T>> {
-    await this.#aside?.copy(items.flatMap(({ last }) => (last === undefined ? [] : [last])));
+    await this.#aside?.copy(items.flatMap(({ bytes }) => (bytes === undefined ? [] : [bytes])));
     const id = this.#newPermit();
     await this.#driver.fenced.open(id);
     // Of an answer before the PUT of `deleting`: that may be sent again, and its answer be younger than the mark.
@@ -111,11 +111,12 @@ export class Sweeper {
       return { deleted: [], lost, refused: 0 };
     }
 
-    const entries = won.map(({ item: { digest, repository, links, bytes, size } }) => {
+    const entries = won.map(({ item: { digest, repository, tag, links, bytes, size } }) => {
       return {
         digest,
         links,
         ...(repository && { repository }),
+        ...(tag && { tag }),
         ...(bytes && { bytes }),
         ...(size !== undefined && { size }),
       };

@@ -1,12 +1,12 @@
-import type { Digest } from "../oci/digest.ts";
+import { digestFrom, type Digest } from "../oci/digest.ts";
 import { limits } from "../oci/limits.ts";
 import { referencesOf } from "../oci/references.ts";
-import type { RepositoryName } from "../oci/reference.ts";
+import type { RepositoryName, Tag } from "../oci/reference.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
-import { writeLink } from "../registry/link.ts";
+import { linkBytes, writeLink } from "../registry/link.ts";
 import { mapLimit } from "../storage/concurrency.ts";
-import type { StorageDriver } from "../storage/driver.ts";
+import { PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
 import { readJournal, type JournalEntry } from "./journal.ts";
 import { SetAside } from "./trash.ts";
 import { underMarks } from "./under-marks.ts";
@@ -14,14 +14,24 @@ import { underMarks } from "./under-marks.ts";
 /** Entries that are brought back side by side. */
 const ENTRIES = 8;
 
+/** What could not be brought back. */
+interface Lost {
+  readonly digest: Digest;
+  readonly repository?: string;
+  readonly tag?: string;
+  readonly reason: string;
+}
+
 /** What undoing a run has done. */
 export interface Undone {
   readonly blobs: number;
   readonly manifests: number;
+  /** Those that name something again in the meantime are left as they are, and counted. */
+  readonly tags: number;
   /** In bytes, of the blobs. */
   readonly bytes: number;
   /** What could not be brought back, each with the reason. */
-  readonly missing: readonly { readonly digest: Digest; readonly repository?: string; readonly reason: string }[];
+  readonly missing: readonly Lost[];
 }
 
 /** Undefined: it is back. Else why it is not. */
@@ -33,12 +43,14 @@ type Failure = string | undefined;
  */
 export async function undo(driver: StorageDriver, run: string, times: GcTimes): Promise<Undone> {
   const undoing = new Undoing(driver, run, times);
-  const undone = { blobs: 0, manifests: 0, bytes: 0, missing: [] as Undone["missing"][number][] };
+  const undone = { blobs: 0, manifests: 0, tags: 0, bytes: 0, missing: [] as Undone["missing"][number][] };
   const restore = async (entries: readonly JournalEntry[], work: (entry: JournalEntry) => Promise<Failure>) => {
     return await mapLimit(entries, ENTRIES, async (entry) => {
       const reason = await work(entry);
-      const { digest, repository } = entry;
-      if (reason !== undefined) undone.missing.push({ digest, reason, ...(repository && { repository }) });
+      const { digest, repository, tag } = entry;
+      if (reason !== undefined) {
+        undone.missing.push({ digest, reason, ...(repository && { repository }), ...(tag && { tag }) });
+      } else if (tag !== undefined) undone.tags++;
       else if (entry.bytes === undefined) undone.manifests++;
       else undone.blobs++;
       if (reason === undefined) undone.bytes += entry.size ?? 0;
@@ -50,8 +62,12 @@ export async function undo(driver: StorageDriver, run: string, times: GcTimes): 
     await restore(blobs, async (entry) => await undoing.blob(entry, permit));
   }
   for await (const { entries } of readJournal(driver, run)) {
-    const manifests = entries.filter(({ bytes }) => bytes === undefined);
+    const manifests = entries.filter(({ bytes, tag }) => bytes === undefined && tag === undefined);
     await restore(manifests, async (entry) => await undoing.manifest(entry));
+  }
+  for await (const { entries } of readJournal(driver, run)) {
+    const tags = entries.filter(({ tag }) => tag !== undefined);
+    await restore(tags, async (entry) => await undoing.tag(entry));
   }
   return undone;
 }
@@ -95,6 +111,29 @@ class Undoing {
       if (lacking !== undefined) return `${lacking} is gone: undo the later run that took it first`;
       // The entry of a referrer went first, and comes back last.
       for (const key of links.toReversed()) await writeLink(this.#driver, key, digest);
+      return undefined;
+    });
+  }
+
+  /** As a push does it: the link that is read comes first, then the history, whose keys say what is in them. */
+  async tag({ digest, repository, tag, links }: JournalEntry): Promise<Failure> {
+    const name = repository as RepositoryName;
+    const key = layout.tagLink(name, tag as Tag);
+    const revision = layout.revisionLink(name, digest);
+    return await this.#underMarks([layout.tagMark(name, tag as Tag), layout.revisionMark(name, digest)], async () => {
+      if ((await this.#driver.head(revision)) === undefined) {
+        return "its manifest is gone: undo the run that took it, or push it again";
+      }
+      try {
+        await this.#driver.put(key, linkBytes(digest), { ifNoneMatch: "*" });
+      } catch (error) {
+        if (!(error instanceof PreconditionFailedError)) throw error;
+      }
+      await mapLimit(links, ENTRIES, async (link) => {
+        const [algorithm, hex] = link.split("/").slice(-3);
+        const named = digestFrom(`${algorithm}:${hex}`);
+        if (named !== undefined) await writeLink(this.#driver, link, named);
+      });
       return undefined;
     });
   }

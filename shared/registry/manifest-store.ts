@@ -9,7 +9,7 @@ import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
 import type { CatalogIndex } from "./catalog-index.ts";
 import { allEnded, mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
-import type { Promised, Promises } from "./promises.ts";
+import type { Clearance, Promised, Promises } from "./promises.ts";
 import { readLink, writeLink } from "./link.ts";
 import type { ReferrerIndex } from "./referrer-index.ts";
 import type { TagStore } from "./tag-store.ts";
@@ -37,6 +37,16 @@ export interface PushedManifest {
   readonly subject: Digest | undefined;
 }
 
+/** What a store of manifests works with. */
+interface ManifestStoreParts {
+  readonly tags: TagStore;
+  readonly referrers: ReferrerIndex;
+  readonly catalog: CatalogIndex | undefined;
+  readonly promises: Promises;
+  /** Do collections of this storage delete tags? */
+  readonly tagsExpire: boolean;
+}
+
 /** The manifests of one repository. Their bytes are kept and given back exactly as they came. */
 export class ManifestStore {
   readonly #driver: StorageDriver;
@@ -45,20 +55,17 @@ export class ManifestStore {
   readonly #referrers: ReferrerIndex;
   readonly #catalog: CatalogIndex | undefined;
   readonly #promises: Promises;
+  readonly #tagsExpire: boolean;
   readonly #policy: ManifestPolicy;
 
-  constructor(
-    driver: StorageDriver,
-    name: RepositoryName,
-    parts: { tags: TagStore; referrers: ReferrerIndex; catalog: CatalogIndex | undefined; promises: Promises },
-    policy: ManifestPolicy,
-  ) {
+  constructor(driver: StorageDriver, name: RepositoryName, parts: ManifestStoreParts, policy: ManifestPolicy) {
     this.#driver = driver;
     this.#name = name;
     this.#tags = parts.tags;
     this.#referrers = parts.referrers;
     this.#catalog = parts.catalog;
     this.#promises = parts.promises;
+    this.#tagsExpire = parts.tagsExpire;
     this.#policy = policy;
   }
 
@@ -112,6 +119,9 @@ export class ManifestStore {
     this.#checkUrls(manifest);
     const wanted = [...new Set(reference.kind === "tag" ? [reference.tag, ...tags] : tags)];
     await mapLimit(wanted, limits.manifestChecks, async (tag) => await this.#tags.checkMovable(tag, digest));
+    const marks = new Map<Tag, Clearance>();
+    if (this.#tagsExpire)
+      for (const tag of wanted) marks.set(tag, this.#promises.ahead(layout.tagMark(this.#name, tag)));
     await this.#promises.inTime(async () => {
       const since = await this.#promiseAll(manifest, digest);
       // Always: that they are there says nothing of who is about to delete them.
@@ -120,13 +130,36 @@ export class ManifestStore {
       return { since, end };
     });
     const subject = manifest.subject?.digest;
-    await allEnded([this.#catalog?.add(this.#name) ?? Promise.resolve(), this.#announce(digest, subject, wanted)]);
+    await allEnded([
+      this.#catalog?.add(this.#name) ?? Promise.resolve(),
+      this.#announce(digest, subject, wanted, marks),
+    ]);
     return { digest, subject };
   }
 
-  async #announce(digest: Digest, subject: Digest | undefined, tags: readonly Tag[]): Promise<void> {
+  async #announce(
+    digest: Digest,
+    subject: Digest | undefined,
+    tags: readonly Tag[],
+    marks: ReadonlyMap<Tag, Clearance>,
+  ): Promise<void> {
     if (subject !== undefined) await this.#referrers.add(subject, digest);
-    await mapLimit(tags, limits.manifestChecks, async (tag) => await this.#tags.set(tag, digest));
+    await mapLimit(tags, limits.manifestChecks, async (tag) => await this.#setTag(tag, digest, marks.get(tag)));
+  }
+
+  /** Clears the mark of the tag first where tags are collected, and does both again where that took too long. */
+  async #setTag(tag: Tag, digest: Digest, ahead: Clearance | undefined): Promise<void> {
+    if (ahead === undefined) {
+      await this.#tags.set(tag, digest);
+      return;
+    }
+    let mark = ahead;
+    await this.#promises.inTime(async () => {
+      const since = await mark.clear();
+      const { asOf: end } = await this.#tags.set(tag, digest);
+      mark = { clear: async () => await this.#promises.clear(layout.tagMark(this.#name, tag)) };
+      return { since, end };
+    });
   }
 
   /**

@@ -31,6 +31,8 @@ export interface RegistryParts {
   readonly catalog?: "walk" | "index";
   /** The times of garbage collection: those of the collector, and of every other process. Default `gcTimes()`. */
   readonly times?: GcTimes;
+  /** Do collections of this storage delete tags? Then each push of one asks whether it is being deleted. Default false. */
+  readonly tagsExpire?: boolean;
   /** How a push waits while what it brings is being deleted. Default: by a timer. */
   readonly pause?: (ms: number) => Promise<unknown>;
 }
@@ -61,11 +63,11 @@ export class Registry {
 
   /** The repository of this name, whether it exists or not. Costs nothing. */
   repository(name: RepositoryName): Repository {
-    const { driver, policy, now, tagConcurrency = 8, isImmutable = () => false } = this.#parts;
+    const { driver, policy, now, tagConcurrency = 8, isImmutable = () => false, tagsExpire = false } = this.#parts;
     const blobs = new BlobStore(driver, name, this.#promises);
     const tags = new TagStore(driver, name, { concurrency: tagConcurrency, seen: this.#tagsSeen, isImmutable });
     const referrers = new ReferrerIndex(driver, name);
-    const stores = { tags, referrers, catalog: this.#catalog, promises: this.#promises };
+    const stores = { tags, referrers, catalog: this.#catalog, promises: this.#promises, tagsExpire };
     return {
       name,
       blobs,

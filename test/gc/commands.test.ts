@@ -178,16 +178,16 @@ describe("gc", () => {
     expect(await listRuns(work)).toBe(0);
     const runs = console.lines.splice(0).map((line) => line.split(/ {2,}/));
     expect(runs.map(([, ...cells]) => cells)).toEqual([
-      ["outcome", "condemned", "blobs", "bytes", "manifests", "uploads", "undo"],
-      ["done", "1", "0", "0 B", "0", "0", "-"],
-      ["done", "0", "1", "7 B", "0", "0", "yes"],
+      ["outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo"],
+      ["done", "1", "0", "0 B", "0", "0", "0", "-"],
+      ["done", "0", "1", "7 B", "0", "0", "0", "yes"],
     ]);
     const run = runs[2]?.[0] ?? "";
     expect(await showRun(work, run)).toBe(0);
     expect(console.lines.splice(0).join("\n")).toMatch(/^blob {6}sha256:[0-9a-f]{64} {2}7 B {2}1 link$/m);
     for (let times = 0; times < 2; times++) {
       expect(await undoRun(work, run, times === 1)).toBe(0);
-      expect(console.lines.splice(0)).toEqual(["1 blob (7 B) and 0 manifests are there again"]);
+      expect(console.lines.splice(0)).toEqual(["1 blob (7 B), 0 manifests and 0 tags are there again"]);
       expect(await world.keys()).toEqual(before);
     }
     expect(await undoRun(work, run, false)).toBe(1); // the answer is no

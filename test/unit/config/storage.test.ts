@@ -12,11 +12,43 @@ honours([
   ["storage", { inmemory: {}, maintenance: { readonly: { enabled: true } } }, (c) => c.storage.readOnly, true],
   ["storage", { inmemory: {}, maintenance: { readonly: true } }, (c) => c.storage.readOnly, true],
   ["storage", { inmemory: {}, maintenance: { readonly: false } }, (c) => c.storage.readOnly, false],
-  ["storage", { inmemory: {} }, (c) => c.storage.gc, { graceMs: 86_400_000 }],
-  ["storage", { inmemory: {}, maintenance: { gc: { grace: "90m" } } }, (c) => c.storage.gc, { graceMs: 5_400_000 }],
+  ["storage", { inmemory: {} }, (c) => c.storage.gc.graceMs, 86_400_000],
+  ["storage", { inmemory: {}, maintenance: { gc: { grace: "90m" } } }, (c) => c.storage.gc.graceMs, 5_400_000],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
   ["storage", { inmemory: {} }, (c) => c.storage.immutableTags, []],
+  [
+    "storage",
+    {
+      inmemory: {},
+      maintenance: {
+        gc: {
+          recordpulls: true,
+          retention: [
+            { repositories: ["prod/**"] },
+            {
+              tags: "pr-*",
+              except: ["pr-1"],
+              keep: { last: 5, matching: ["v*"], youngerthan: "1h", pulledwithin: "2h" },
+              expireuntagged: "24h",
+            },
+          ],
+        },
+      },
+    },
+    (c) => [c.storage.gc.retention, c.storage.gc.recordPulls],
+    [
+      [
+        { repositories: ["prod/**"], tags: ["*"], except: [] },
+        {
+          ...{ repositories: ["**"], tags: ["pr-*"], except: ["pr-1"] },
+          keep: { last: 5, matching: ["v*"], youngerThanMs: 3_600_000, pulledWithinMs: 7_200_000 },
+          expireUntaggedMs: 86_400_000,
+        },
+      ],
+      true,
+    ],
+  ],
   [
     "storage",
     {
@@ -48,7 +80,28 @@ ignores([
   ["storage", { inmemory: {}, redirect: { disable: false } }, "storage.redirect", "has no address of its own"],
 ]);
 
+const retained = (...retention: object[]): string =>
+  file({ storage: { inmemory: {}, maintenance: { gc: { retention } } } });
+
 refuses([
+  [retained({ keep: {} }), {}, "storage.maintenance.gc.retention.0.keep: says nothing of what to keep"],
+  [retained({}, { keep: { last: 0 } }), {}, "storage.maintenance.gc.retention.1.keep.last: expected a whole number"],
+  [retained({ keep: null }), {}, "storage.maintenance.gc.retention.0.keep: expected a map of keys, got nothing"],
+  [
+    retained({ keep: { pulledwithin: "720h" } }),
+    {},
+    "storage.maintenance.gc.retention.0.keep.pulledwithin: cannot be known: set storage.maintenance.gc.recordpulls to true",
+  ],
+  [
+    retained({ keep: { matching: ["("] } }),
+    {},
+    'storage.maintenance.gc.retention.0.keep.matching.0: expected a pattern of letters, digits and . _ - /, with * ** ? {a,b}, got "("',
+  ],
+  [
+    retained({ expireuntagged: "30d" }),
+    {},
+    'storage.maintenance.gc.retention.0.expireuntagged: expected a duration with its unit, such as 10s or 1h30m, above 0, got "30d"',
+  ],
   [
     file({ storage: { inmemory: {}, tag: { immutable: [{ tags: ["^v.*$"] }] } } }),
     {},

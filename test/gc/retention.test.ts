@@ -1,0 +1,143 @@
+import { describe, expect, it } from "vitest";
+import type { GcEvent } from "../../shared/gc/events.ts";
+import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
+import { undo } from "../../shared/gc/undo.ts";
+import type { Tag } from "../../shared/oci/reference.ts";
+import { layout } from "../../shared/registry/layout.ts";
+import { readLink, writeLink } from "../../shared/registry/link.ts";
+import { nameOf, TIMES, World } from "./support.ts";
+
+const A = "ci/app";
+const LAST_ONE: RetentionRule = { repositories: ["ci/**"], tags: ["*"], except: [], keep: { last: 1 } };
+const retention = retentionByRules([{ ...LAST_ONE, expireUntaggedMs: 1000 }]);
+
+const link = (tag: string): string => layout.tagLink(nameOf(A), tag as Tag);
+const folder = async (world: World, tag: string): Promise<string[]> =>
+  (await world.keys()).filter((key) => key.startsWith(layout.tag(nameOf(A), tag as Tag)));
+
+/** Two images, of which the first has one tag that goes and a history. */
+async function twoTags(world: World) {
+  const first = await world.image(A, ["first"], { tag: "old" });
+  world.time += 60_000;
+  const second = await world.image(A, ["second"], { tag: "new" });
+  await writeLink(world.driver, layout.tagHistoryLink(nameOf(A), "old" as Tag, second.digest), second.digest);
+  return { first, second };
+}
+
+describe("a tag that no rule keeps", () => {
+  it("goes after two runs with its history, its manifest after two more, and its layers after that", async () => {
+    const world = new World();
+    const { first, second } = await twoTags(world);
+    world.age();
+    const events: GcEvent[] = [];
+    const dry = await world.collect({ retention, dryRun: true, report: (event) => events.push(event) });
+    expect(dry).toMatchObject({ eligibleTags: 1, eligibleManifests: 0, eligible: 0 });
+    expect(events.filter(({ kind }) => kind !== "marked")).toEqual([
+      {
+        kind: "eligible",
+        isRipe: false,
+        repository: A,
+        tag: "old",
+        digest: first.digest,
+        reason: "retention.0: not of the last 1",
+      },
+    ]);
+    expect(await folder(world, "old")).toHaveLength(3);
+    const [one, two] = await world.collectTwice({ retention });
+    expect(one).toMatchObject({ eligibleTags: 1, deletedTags: 0, condemned: 1 });
+    expect(two).toMatchObject({ eligibleTags: 1, deletedTags: 1, deletedManifests: 0 });
+    expect(await folder(world, "old")).toEqual([]);
+    expect(await folder(world, "new")).toHaveLength(2);
+    expect(await world.hasRevision(A, first.digest)).toBe(true);
+    await world.collectTwice({ retention });
+    expect(await world.hasRevision(A, first.digest)).toBe(false);
+    await world.collectTwice({ retention });
+    expect(await world.has(first.digest)).toBe(false);
+    expect([await world.has(second.digest), await world.hasRevision(A, second.digest)]).toEqual([true, true]);
+  });
+
+  it("stays until it is older than the horizon", async () => {
+    const world = new World();
+    await twoTags(world);
+    world.time += TIMES.horizonMs - 60_000;
+    expect((await world.collect({ retention })).eligibleTags).toBe(0);
+    world.time += 120_000;
+    expect((await world.collect({ retention })).eligibleTags).toBe(1);
+  });
+
+  it("stays in a repository that no rule is about, and where tags are kept", async () => {
+    const world = new World();
+    await twoTags(world);
+    world.age();
+    const before = await world.keys();
+    for (const rules of [[{ ...LAST_ONE, repositories: ["prod/**"] }], [{ ...LAST_ONE, keep: undefined }, LAST_ONE]]) {
+      const of = retentionByRules(rules.map(({ keep, ...rule }) => (keep === undefined ? rule : { ...rule, keep })));
+      expect((await world.collectTwice({ retention: of }))[1]).toMatchObject({ outcome: "done", eligibleTags: 0 });
+    }
+    expect(await world.keys()).toEqual(before);
+  });
+
+  it("stays if another registry sets it again between its listing and its sweep", async () => {
+    const world = new World();
+    const { second } = await twoTags(world);
+    world.age();
+    await world.collect({ retention });
+    const collector = world.collector({ retention });
+    let outcome = await collector.step({ ms: 0 });
+    while (outcome.state === "more" && outcome.phase !== "manifests") outcome = await collector.step({ ms: 0 });
+    expect(outcome).toMatchObject({ state: "more", phase: "manifests" });
+    await writeLink(world.driver, link("old"), second.digest);
+    const summary = await collector.run();
+    expect(summary).toMatchObject({ outcome: "done", deletedTags: 0 });
+    expect(await readLink(world.driver, link("old"))).toBe(second.digest);
+  });
+
+  it("comes back with its history when the run is undone, unless it names something again", async () => {
+    const world = new World();
+    const { first, second } = await twoTags(world);
+    world.age();
+    const before = await world.keys();
+    const [, { run }] = await world.collectTwice({ retention });
+    expect(await undo(world.driver, run, TIMES)).toEqual({ blobs: 0, manifests: 0, tags: 1, bytes: 0, missing: [] });
+    expect(await world.keys()).toEqual(before);
+    expect(await readLink(world.driver, link("old"))).toBe(first.digest);
+    const history = layout.tagHistoryLink(nameOf(A), "old" as Tag, second.digest);
+    expect(await readLink(world.driver, history)).toBe(second.digest);
+    await writeLink(world.driver, link("old"), second.digest);
+    await undo(world.driver, run, TIMES);
+    expect(await readLink(world.driver, link("old"))).toBe(second.digest);
+    await world.deleteManifest(A, first.digest);
+    expect((await undo(world.driver, run, TIMES)).missing).toMatchObject([{ tag: "old", repository: A }]);
+  });
+});
+
+describe("what belongs to a manifest", () => {
+  it("by the name of its tag stays with it and goes with it, and is not counted", async () => {
+    const world = new World();
+    const { first, second } = await twoTags(world);
+    const named = (digest: string): string => `${digest.replace(":", "-")}.sig`;
+    for (const { digest } of [first, second]) await world.image(A, [`signs ${digest}`], { tag: named(digest) });
+    await world.image(A, ["signs elsewhere"], { tag: `sha256-${"0".repeat(64)}.sig` });
+    world.age();
+    const tags = async (): Promise<string[]> =>
+      (await world.keys()).filter((key) => key.endsWith("/current/link")).map((key) => key.split("/").at(-3) ?? "");
+    await world.collectTwice({ retention });
+    expect((await tags()).toSorted()).toEqual(
+      ["new", named(first.digest), named(second.digest), `sha256-${"0".repeat(64)}.sig`].toSorted(),
+    );
+    const [, second_] = await world.collectTwice({ retention });
+    expect(second_).toMatchObject({ deletedManifests: 1, deletedTags: 1 });
+    expect((await tags()).toSorted()).toEqual(["new", named(second.digest), `sha256-${"0".repeat(64)}.sig`].toSorted());
+  });
+
+  it("as child or referrer stays as long as a tag keeps it, though it is untagged and old", async () => {
+    const world = new World();
+    const child = await world.image(A, ["child"]);
+    await world.index(A, [child.digest], "new");
+    const signature = await world.referrer(A, child.digest, "signature of a child");
+    world.age();
+    await world.collectTwice({ retention });
+    expect((await world.collectTwice({ retention }))[1]).toMatchObject({ eligibleManifests: 0, deletedManifests: 0 });
+    for (const digest of [child.digest, signature]) expect(await world.hasRevision(A, digest)).toBe(true);
+  });
+});
