@@ -70,6 +70,7 @@ export async function compose(
     times,
     tagConcurrency: config.storage.tagConcurrency,
     isImmutable: selectsTag(config.storage.immutableTags),
+    recordPulls: config.storage.readOnly ? "never" : config.storage.gc.recordPulls,
     tagsExpire: config.storage.gc.retention.some(({ keep }) => keep !== undefined),
     // Each folder is a request there. Who may not write walks all the same.
     catalog: config.storage.driver.kind === "s3" && !config.storage.readOnly ? "index" : "walk",
@@ -101,6 +102,7 @@ export async function compose(
       if (authenticator instanceof HtpasswdAuthenticator) await authenticator.close();
       const end = performance.now() + limits.settleMs;
       while (unfinished > 0 && performance.now() < end) await delay(POLL_MS);
+      await registry.settled();
       health.close();
       driver.close?.();
       await aws.close();

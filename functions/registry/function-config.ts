@@ -16,7 +16,14 @@ export function loadFunctionConfig(env: Readonly<Record<string, string | undefin
       log: { ...config.log, formatter: "json" },
       http,
       health: { storage: { ...config.health.storage, enabled: false }, file: [], http: [], tcp: [] },
-      storage: { ...config.storage, uploadPurging: { ...config.storage.uploadPurging, enabled: false } },
+      storage: {
+        ...config.storage,
+        uploadPurging: { ...config.storage.uploadPurging, enabled: false },
+        gc: {
+          ...config.storage.gc,
+          recordPulls: config.storage.gc.recordPulls === "never" ? "never" : "before the answer",
+        },
+      },
       catalog: { maxEntries: Math.min(config.catalog.maxEntries, limits.pageEntries) },
       tags: { maxEntries: Math.min(config.tags.maxEntries, limits.pageEntries) },
     },

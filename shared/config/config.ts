@@ -56,8 +56,8 @@ export interface StorageConfig {
     readonly graceMs: number;
     /** Of these the first that is about a tag, or an untagged manifest, decides what becomes of it. */
     readonly retention: readonly RetentionRule[];
-    /** Is it recorded, by the day, what is pulled? */
-    readonly recordPulls: boolean;
+    /** Is it recorded, by the day, what is pulled? A function, which stands still after its answer, does it before. */
+    readonly recordPulls: "never" | "after the answer" | "before the answer";
   };
 }
 

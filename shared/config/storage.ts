@@ -102,6 +102,9 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
   const noRedirects = driver.kind === "s3" ? undefined : "this storage has no address of its own to send a client to";
   const purging = input?.maintenance?.uploadpurging;
   const gc = input?.maintenance?.gc;
+  if (gc?.recordpulls && input?.maintenance?.readonly?.enabled) {
+    report.noEffect(["storage", "maintenance", "gc", "recordpulls"], "a registry that is read-only writes nothing");
+  }
   return {
     driver,
     deleteEnabled: input?.delete?.enabled ?? false,
@@ -118,7 +121,7 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
     gc: {
       graceMs: gc?.grace ?? 24 * hourMs,
       retention: readRetention(gc?.retention, gc?.recordpulls ?? false, report),
-      recordPulls: gc?.recordpulls ?? false,
+      recordPulls: gc?.recordpulls ? "after the answer" : "never",
     },
   };
 }

@@ -5,6 +5,7 @@ import { LinksOf, planBlobs } from "./blob-plan.ts";
 import { Bits, Uints } from "./columns.ts";
 import type { ListedMark, MarkTable } from "./mark-table.ts";
 import type { Marking } from "./marking.ts";
+import type { PullTable } from "./pull-table.ts";
 import { planRevisions, type RevisionItem } from "./revision-plan.ts";
 import type { Retention } from "./retention.ts";
 import { dueOf, type SweepItem } from "./sweeping.ts";
@@ -41,7 +42,7 @@ export class Plan {
   readonly #sweepable: Uints;
   readonly #links: LinksOf;
 
-  constructor(marking: Marking, marks: MarkTable, begun: Date, times: GcTimes, retention: Retention) {
+  constructor(marking: Marking, marks: MarkTable, pulls: PullTable, begun: Date, times: GcTimes, retention: Retention) {
     const horizon = horizonSeconds(begun, times);
     this.#marking = marking;
     this.#marks = marks;
@@ -68,7 +69,7 @@ export class Plan {
     this.eligible = { blobs: this.#rows.length, bytes };
     this.#links = new LinksOf(marking, this.#sweepable);
 
-    this.revisions = planRevisions(marking, retention, begun, horizon);
+    this.revisions = planRevisions(marking, retention, pulls, begun, horizon);
     this.#revisionMarks = Uint32Array.from(this.revisions, (item) => rowOf(markOf(item)));
 
     this.clear = new Uints();

@@ -3,6 +3,7 @@ import type { RepositoryName, Tag } from "../oci/reference.ts";
 import { layout } from "../registry/layout.ts";
 import { Bits, findSorted } from "./columns.ts";
 import type { Marking } from "./marking.ts";
+import type { PullTable } from "./pull-table.ts";
 import type { RepositoryTable } from "./repository-table.ts";
 import type { RepositoryFacts, Retention } from "./retention.ts";
 import { secondsOf } from "./times.ts";
@@ -28,7 +29,13 @@ export interface RevisionItem {
  * The tags and manifests of all repositories that may go: what retention says, but for what stays needed. Parents before
  * children. A manifest whose tag goes stays: a later run finds it untagged.
  */
-export function planRevisions(marking: Marking, retention: Retention, asOf: Date, horizon: number): RevisionItem[] {
+export function planRevisions(
+  marking: Marking,
+  retention: Retention,
+  pulls: PullTable,
+  asOf: Date,
+  horizon: number,
+): RevisionItem[] {
   const items: RevisionItem[] = [];
   const extra = new Set(marking.extraRevisions.map(({ repository, digest }) => `${repository}@${digest}`));
   for (const { few } of marking.repositories) {
@@ -58,7 +65,7 @@ export function planRevisions(marking: Marking, retention: Retention, asOf: Date
         const digest = names[tag];
         if (digest !== undefined) tags.push({ tag: table.tags.at(tag), digest, set: dateOf(table.tagSet.at(tag)) });
       }
-      items.push(...planRepository({ marking, table, repository, needs, tags, retention, asOf, horizon }));
+      items.push(...planRepository({ marking, table, repository, needs, tags, retention, pulls, asOf, horizon }));
     }
   });
   return items;
@@ -71,12 +78,13 @@ interface RepositoryToPlan {
   readonly needs: Needs;
   readonly tags: RepositoryFacts["tags"];
   readonly retention: Retention;
+  readonly pulls: PullTable;
   readonly asOf: Date;
   readonly horizon: number;
 }
 
 function planRepository(plan: RepositoryToPlan): RevisionItem[] {
-  const { marking, table, repository, needs, tags, retention, asOf, horizon } = plan;
+  const { marking, table, repository, needs, tags, retention, pulls, asOf, horizon } = plan;
   const [start, end] = table.revisionRows(repository);
   if (start === end) return [];
   const name = table.names.at(repository) as RepositoryName;
@@ -94,7 +102,11 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
       tags: tagsOf.get(digest) ?? [],
     };
   });
-  const facts: RepositoryFacts = { name, asOf, revisions, tags };
+  const facts: RepositoryFacts = {
+    ...{ name, asOf, revisions, tags },
+    pullsRecordedSince: pulls.since,
+    pulled: (digest) => pulls.lastPulled(name, digest),
+  };
   const reasons = new Map(retention.expired(facts).map(({ digest, reason }) => [digest, reason]));
 
   // What stays, and then whatever that needs.

@@ -12,6 +12,7 @@ import { PHASE_NAMES, plannedOf, type GcEvent, type Phase, type Progress } from 
 import { MarkTable } from "./mark-table.ts";
 import { Marking } from "./marking.ts";
 import { Plan, type RevisionSweep } from "./plan.ts";
+import { forgetPulls, PullTable } from "./pull-table.ts";
 import { ReferenceMemory } from "./reference-memory.ts";
 import { listingCuts } from "./repository-table.ts";
 import type { Retention } from "./retention.ts";
@@ -77,6 +78,7 @@ export class Run {
   readonly #memory: ReferenceMemory;
   readonly #marking: Marking;
   readonly #marks: MarkTable;
+  readonly #pulls: PullTable;
   readonly #sweeper: Sweeper;
   readonly #cuts: readonly string[];
   #plan: Plan | undefined;
@@ -88,6 +90,7 @@ export class Run {
     this.#memory = parts.memory;
     this.#marking = parts.marking;
     this.#marks = parts.marks;
+    this.#pulls = parts.pulls;
     this.#cuts = parts.cuts;
     const aside = options.setAside ? new SetAside(driver, state.id) : undefined;
     this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.batches, aside);
@@ -102,7 +105,7 @@ export class Run {
   ): Promise<Run> {
     const { asOf: begun } = await driver.list(layout.blobMarks, { limit: 1 });
     const id = newRunId(begun);
-    const marks = new MarkTable();
+    const tables = { marks: new MarkTable(), pulls: new PullTable() };
     const state: RunState = {
       id,
       begun: begun.toISOString(),
@@ -112,8 +115,9 @@ export class Run {
       deletedManifests: [],
       counts,
     };
-    const run = new Run(driver, options, state, Run.#parts(driver, options, state, cuts, marks));
+    const run = new Run(driver, options, state, Run.#parts(driver, options, state, cuts, tables));
     await run.#listMarks();
+    if (options.retention.pullsWithinMs !== undefined) await tables.pulls.fill(driver);
     return run;
   }
 
@@ -126,9 +130,9 @@ export class Run {
           .map(([name, array]) => [name.slice(prefix.length), array]),
       );
     const { cuts, marking } = meta as { cuts: string[]; marking: unknown };
-    const marks = new MarkTable(below("marks:"));
+    const tables = { marks: new MarkTable(below("marks:")), pulls: new PullTable(below("pulls:")) };
     const snapshot = { meta: marking, arrays: below("marking:") };
-    return new Run(driver, options, state, Run.#parts(driver, options, state, cuts, marks, snapshot));
+    return new Run(driver, options, state, Run.#parts(driver, options, state, cuts, tables, snapshot));
   }
 
   static #parts(
@@ -136,12 +140,12 @@ export class Run {
     { times, retention, force, onPhase }: RunOptions,
     { id, begun }: RunState,
     cuts: readonly string[],
-    marks: MarkTable,
+    tables: Pick<RunParts, "marks" | "pulls">,
     snapshot?: Snapshot,
   ): RunParts {
     const memory = new ReferenceMemory(driver, () => `${id}-${randomUUID().slice(0, 8)}`);
     const options = { begun: new Date(begun), times, withTags: retention.isActive, force, cuts, onPhase };
-    return { memory, marks, cuts, marking: new Marking(driver, memory, options, snapshot) };
+    return { memory, ...tables, cuts, marking: new Marking(driver, memory, options, snapshot) };
   }
 
   /** What a later process needs besides `state`. It does not change any more once marking is over. */
@@ -152,6 +156,7 @@ export class Run {
       arrays: {
         ...Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`marking:${name}`, array])),
         ...Object.fromEntries(Object.entries(this.#marks.arrays).map(([name, array]) => [`marks:${name}`, array])),
+        ...Object.fromEntries(Object.entries(this.#pulls.arrays).map(([name, array]) => [`pulls:${name}`, array])),
       },
     };
   }
@@ -228,7 +233,7 @@ export class Run {
 
   get #planned(): Plan {
     const { times, retention } = this.#options;
-    this.#plan ??= new Plan(this.#marking, this.#marks, new Date(this.state.begun), times, retention);
+    this.#plan ??= new Plan(this.#marking, this.#marks, this.#pulls, new Date(this.state.begun), times, retention);
     return this.#plan;
   }
 
@@ -403,11 +408,12 @@ export class Run {
   }
 
   async #finish(): Promise<void> {
-    const { trashMs, refreshCatalog } = this.#options;
+    const { trashMs, refreshCatalog, retention } = this.#options;
     const { blobs } = this.#marking;
     await this.#memory.compact((digest) => blobs.find(digest) !== undefined);
     const oldest = new Date(new Date(this.state.begun).getTime() - trashMs);
     await emptyTrash(this.#driver, (run) => (beginOf(run) ?? oldest) < oldest);
+    await forgetPulls(this.#driver, new Date(this.state.begun), retention.pullsWithinMs);
     await refreshCatalog?.(this.#marking.repositoriesWithManifests());
   }
 }
@@ -415,6 +421,7 @@ export class Run {
 interface RunParts {
   readonly memory: ReferenceMemory;
   readonly marks: MarkTable;
+  readonly pulls: PullTable;
   readonly marking: Marking;
   readonly cuts: readonly string[];
 }

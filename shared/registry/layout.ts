@@ -100,6 +100,12 @@ export const layout = {
   gcRun: (run: string) => `${ROOT}_gc/runs/${run}/`,
   gcReferences: `${ROOT}_gc/references/`,
   gcTrash: `${ROOT}_gc/trash/`,
+
+  /** What was pulled, by months (`2030-01`), and since when that is recorded. */
+  pulls: `${ROOT}_gc/pulls/`,
+  pullsSince: `${ROOT}_gc/pulls/since`,
+  pull: (month: string, name: RepositoryName, digest: Digest) =>
+    `${ROOT}_gc/pulls/${month}/${name}${NAME_END}/${pathOf(digest)}`,
 } as const;
 
 /** The name of the repository that a key below `layout.catalogEntries` is the entry of. */

@@ -12,8 +12,15 @@ import { Promises } from "./promises.ts";
 import { RecentMap } from "./recent-map.ts";
 import { ReferrerIndex } from "./referrer-index.ts";
 import { TagStore, type IsImmutable } from "./tag-store.ts";
+import { PullLog } from "./pull-log.ts";
 import { purgeUploads, type PurgeReport } from "./upload-purge.ts";
 import { UploadStore } from "./upload-store.ts";
+
+/**
+ * When pulls are recorded. What a process does after its answer costs nobody time, but one that stands still between
+ * requests has to be done before.
+ */
+export type PullRecording = "never" | "after the answer" | "before the answer";
 
 /** What a registry is made of. */
 export interface RegistryParts {
@@ -33,6 +40,8 @@ export interface RegistryParts {
   readonly times?: GcTimes;
   /** Do collections of this storage delete tags? Then each push of one asks whether it is being deleted. Default false. */
   readonly tagsExpire?: boolean;
+  /** Is it recorded what is pulled, and does who pulls wait for that? Default: it is not. */
+  readonly recordPulls?: PullRecording;
   /** How a push waits while what it brings is being deleted. Default: by a timer. */
   readonly pause?: (ms: number) => Promise<unknown>;
 }
@@ -54,11 +63,25 @@ export class Registry {
   readonly #tagsSeen = new RecentMap<Digest>(limits.tagsSeen);
   readonly #catalog: CatalogIndex | undefined;
   readonly #promises: Promises;
+  readonly #pulls: PullLog | undefined;
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
     this.#catalog = parts.catalog === "index" ? new CatalogIndex(parts.driver, parts.now) : undefined;
     this.#promises = new Promises(parts.driver, parts.times ?? gcTimes(), parts.now, parts.pause);
+    const { recordPulls = "never", driver, now } = parts;
+    this.#pulls = recordPulls === "never" ? undefined : new PullLog(driver, now);
+  }
+
+  /** Somebody was given a manifest. Ends when it may be answered; never rejects. */
+  async pulled(name: RepositoryName, digest: Digest): Promise<void> {
+    const recorded = this.#pulls?.record(name, digest);
+    if (this.#parts.recordPulls === "before the answer") await recorded;
+  }
+
+  /** Ends when nothing is being written that no answer waits for. */
+  async settled(): Promise<void> {
+    await this.#pulls?.settled();
   }
 
   /** The repository of this name, whether it exists or not. Costs nothing. */

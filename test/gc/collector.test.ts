@@ -318,11 +318,13 @@ describe("permits", () => {
     });
     await world.collector({}, watched).run();
     const first = calls.findIndex((call) => call.startsWith("open permit "));
-    expect(calls.slice(first, first + 5).map((call) => call.replace(/permit .*/, "permit"))).toEqual([
+    expect(calls.slice(first, first + 7).map((call) => call.replace(/permit .*/, "permit"))).toEqual([
       "open permit",
       "list _gc/marks/blobs/",
       "open permit",
       "list _gc/marks/revisions/",
+      "open permit",
+      "list _gc/marks/tags/",
       "revoke ",
     ]);
     expect(calls.filter((call) => call === "revoke ")).toHaveLength(1);

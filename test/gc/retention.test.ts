@@ -4,6 +4,7 @@ import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-
 import { undo } from "../../shared/gc/undo.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
+import { PullLog } from "../../shared/registry/pull-log.ts";
 import { readLink, writeLink } from "../../shared/registry/link.ts";
 import { nameOf, TIMES, World } from "./support.ts";
 
@@ -108,6 +109,55 @@ describe("a tag that no rule keeps", () => {
     expect(await readLink(world.driver, link("old"))).toBe(second.digest);
     await world.deleteManifest(A, first.digest);
     expect((await undo(world.driver, run, TIMES)).missing).toMatchObject([{ tag: "old", repository: A }]);
+  });
+});
+
+describe("a tag that is kept as long as it is pulled", () => {
+  const DAY = 24 * 3_600_000;
+  const pulled = retentionByRules([{ ...LAST_ONE, keep: { last: 1, pulledWithinMs: 10 * DAY } }]);
+
+  it("stays until pulls were recorded for so long, and then for as long as it was pulled", async () => {
+    const world = new World();
+    const { first, second } = await twoTags(world);
+    world.age();
+    expect((await world.collect({ retention: pulled })).eligibleTags).toBe(0); // nothing is known
+    const log = new PullLog(world.driver, () => new Date(world.time));
+    await log.record(nameOf(A), second.digest);
+    world.time += 9 * DAY;
+    expect((await world.collect({ retention: pulled })).eligibleTags).toBe(0); // not for long enough
+    await log.record(nameOf(A), first.digest);
+    for (let days = 0; days < 10; days++) {
+      expect((await world.collect({ retention: pulled })).eligibleTags, `${days} days later`).toBe(0);
+      world.time += DAY;
+    }
+    world.time += DAY;
+    expect((await world.collectTwice({ retention: pulled }))[1]).toMatchObject({ eligibleTags: 1, deletedTags: 1 });
+    expect(await folder(world, "old")).toEqual([]);
+  });
+
+  it("goes on being known where a run is done in steps", async () => {
+    const world = new World();
+    const { first, second } = await twoTags(world);
+    const log = new PullLog(world.driver, () => new Date(world.time));
+    await log.record(nameOf(A), second.digest);
+    world.time += 20 * DAY;
+    await log.record(nameOf(A), first.digest);
+    const collector = world.collector({ retention: pulled });
+    let outcome = await collector.step({ ms: 0 });
+    while (outcome.state === "more") outcome = await collector.step({ ms: 0 });
+    expect(outcome).toMatchObject({ state: "done", summary: { outcome: "done", eligibleTags: 0 } });
+  });
+
+  it("is forgotten with its month once nothing asks for that any more", async () => {
+    const world = new World();
+    const { first } = await twoTags(world);
+    await new PullLog(world.driver, () => new Date(world.time)).record(nameOf(A), first.digest);
+    const records = async (): Promise<number> => (await world.driver.list(layout.pulls)).objects.length;
+    world.time += 128 * DAY;
+    await world.collect({ retention: retentionByRules([{ ...LAST_ONE, keep: { pulledWithinMs: 100 * DAY } }]) });
+    expect(await records()).toBe(2);
+    await world.collect();
+    expect(await records()).toBe(1); // since when they are recorded
   });
 });
 

@@ -15,6 +15,7 @@ export async function getManifest(request: ApiRequest, { name, reference }: Mani
   const manifest = (await request.registry.repository(name).manifests.get(reference)) ?? unknown(reference);
   const etag = `"${manifest.digest}"`;
   const headers = { "Docker-Content-Digest": manifest.digest, ETag: etag };
+  await request.registry.pulled(name, manifest.digest);
   const precondition = checkPreconditions(request.header("if-match"), request.header("if-none-match"), etag);
   if (precondition === "not-modified") return { status: 304, headers, body: null };
   if (precondition === "failed") return empty(412, headers);

@@ -46,7 +46,7 @@ honours([
           expireUntaggedMs: 86_400_000,
         },
       ],
-      true,
+      "after the answer",
     ],
   ],
   [
@@ -75,6 +75,12 @@ honours([
 ]);
 
 ignores([
+  [
+    "storage",
+    { inmemory: {}, maintenance: { readonly: true, gc: { recordpulls: true } } },
+    "storage.maintenance.gc.recordpulls",
+    "a registry that is read-only writes nothing",
+  ],
   ["storage.filesystem.maxthreads", 100, "storage.filesystem.maxthreads", "Node bounds its own threads"],
   ["storage", { inmemory: {}, cache: { layerinfo: "redis" } }, "storage.cache", "nothing is cached"],
   ["storage", { inmemory: {}, redirect: { disable: false } }, "storage.redirect", "has no address of its own"],
