@@ -84,6 +84,8 @@ export function collectorGrants(storage: Storage, settings: Settings): Grant[] {
   return [
     { sid: "Read", actions: ["s3:GetObject"], resources: keys("*"), because: CONTENT },
     listing(storage),
+    // To say before a collection whether it can be undone.
+    { sid: "SeeVersioning", actions: ["s3:GetBucketVersioning"], resources: [storage.bucket.bucketArn] },
     {
       sid: "ListUploads",
       actions: ["s3:ListBucketMultipartUploads"],

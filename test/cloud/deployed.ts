@@ -31,8 +31,8 @@ export interface DeployedCloud extends Cloud {
   addUser(line: string): void;
   /** Has the store answer one request of a function's with an error. */
   refuseOnce(which: Asking, operation: S3Operation): void;
-  /** Calls the collector as the schedule does. Throws what it throws. */
-  collect(): Promise<void>;
+  /** Calls the collector as the schedule does; gives what it logged. Throws that where it fails. */
+  collect(): Promise<string>;
 }
 
 export interface DeployedOptions {
@@ -113,7 +113,11 @@ export async function startDeployed({ store, ports, env = {}, ...options }: Depl
     addUser,
     refuseOnce: (which, operation) => guards[which].refuseOnce(operation),
     collect: async () => {
-      await collector.invoke("{}");
+      const before = collector.lines.length;
+      await collector.invoke("{}").catch((error: unknown) => {
+        throw new Error(collector.lines.slice(before).join("\n"), { cause: error });
+      });
+      return collector.lines.slice(before).join("\n");
     },
     close: async () => {
       await cloud.close();

@@ -12,7 +12,7 @@ export interface GuardedStore {
   close(): Promise<void>;
 }
 
-/** The driver asks a store with an address of its own what it promises, which it does not do on Amazon S3. */
+/** With these a store at an address of its own is asked what it promises; Amazon S3 is not, so no role has to allow it. */
 const PROBES = ".lading/probes/";
 
 const OBJECT: Partial<Record<S3Operation, readonly string[]>> = {
@@ -43,12 +43,11 @@ function needsOf({ method = "", url = "", headers }: IncomingMessage, body: stri
   const { operation, bucket, key = "" } = operationOf(method, url, headers);
   const arn = (name: string, object?: string): string =>
     `arn:aws:s3:::${name}${object === undefined ? "" : `/${object}`}`;
-  if (key.startsWith(PROBES)) return [{ action: "s3:PutObject", resource: arn(bucket, key) }];
+  if (key.startsWith(PROBES)) return [];
   if (operation === "DeleteObjects") {
-    return [...body.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, object = ""]) => ({
-      action: "s3:DeleteObject",
-      resource: arn(bucket, object),
-    }));
+    return [...body.matchAll(/<Key>([^<]*)<\/Key>/g)]
+      .filter(([, object = ""]) => !object.startsWith(PROBES))
+      .map(([, object = ""]) => ({ action: "s3:DeleteObject", resource: arn(bucket, object) }));
   }
   const ofBucket = BUCKET[operation];
   if (ofBucket !== undefined) return [{ action: ofBucket, resource: arn(bucket) }];
@@ -77,13 +76,11 @@ export async function startGuardedStore(endpoint: string, policy: Policy): Promi
   const refused = new Set<S3Operation>();
 
   async function handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-    const { operation, bucket, key } = operationOf(incoming.method ?? "", incoming.url ?? "", incoming.headers);
+    const { operation, bucket } = operationOf(incoming.method ?? "", incoming.url ?? "", incoming.headers);
     const chunks: Buffer[] = [];
     // The keys are in the body; everything else is passed on as it comes.
     if (operation === "DeleteObjects") for await (const chunk of incoming) chunks.push(chunk as Buffer);
-    const isProbe = key?.startsWith(PROBES) === true;
-    const needs = needsOf(incoming, Buffer.concat(chunks).toString());
-    const allowed = needs.map((need) => (isProbe ? policy.would(need) : policy.allows(need)));
+    const allowed = needsOf(incoming, Buffer.concat(chunks).toString()).map((need) => policy.allows(need));
     if (allowed.includes(false)) {
       incoming.resume();
       refuse(incoming, outgoing);
