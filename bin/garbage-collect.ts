@@ -6,6 +6,7 @@ import type { GcEvent } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
 import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
 import type { Summary } from "../shared/gc/summary.ts";
+import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { countOf, processConsole, sizeOf, spanOf, type Console } from "./console.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
@@ -29,8 +30,6 @@ Ctrl-C ends it after the present step; the next run goes on from there. Ends wit
 130 when it was interrupted.
 `;
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-const TRASH_MS = 7 * DAY_MS;
 /** Marks are as old as whole seconds say, rounded up. */
 const ROUNDING_MS = 2_000;
 const POLL_MS = 250;
@@ -68,8 +67,8 @@ export async function garbageCollect(args: readonly string[], env: Environment):
           retention: either(retentionByRules(config.storage.gc.retention), flags.untagged ? deleteUntagged : keepAll),
           dryRun: flags.dryRun,
           force: flags.force,
-          setAside: flags.setAside,
-          trashMs: TRASH_MS,
+          setAside: flags.setAside || config.storage.gc.setAside,
+          trashMs: config.storage.gc.trashMs,
           uploadAgeMs: enabled && !purgesNothing ? ageMs : undefined,
           refreshCatalog: registry && (async (names) => await registry.reconcileCatalog(names)),
         },
@@ -141,10 +140,10 @@ export async function collect(collection: Collection): Promise<number> {
   say(
     `what is younger than ${spanOf(times.horizonMs)} is left alone (storage.maintenance.gc.grace is ${spanOf(times.graceMs)})`,
   );
-  const isUndoable = ((await driver.fenced.trash?.keeps()) ?? false) || options.setAside;
-  if (!dryRun && !isUndoable) {
+  const { cannotUndo } = await undoingOf(driver, options.setAside);
+  if (!dryRun && cannotUndo !== undefined) {
     console.err(
-      "NOTE: nothing can bring back what is deleted: the bucket keeps no versions. Turn them on, or run with --set-aside",
+      `NOTE: nothing can bring back what is deleted: ${cannotUndo}. Turn versioning on, or set storage.maintenance.gc.trash`,
     );
   }
   for (let run = 1; ; run++) {

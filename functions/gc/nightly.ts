@@ -1,6 +1,6 @@
 /** What is done every night, by a function of its own, since those that answer requests do nothing in between. */
 import type { LoadedConfig } from "../../shared/config/load.ts";
-import { Collector, type StepOutcome } from "../../shared/gc/collector.ts";
+import { Collector, type CollectorOptions, type StepOutcome } from "../../shared/gc/collector.ts";
 import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
 import { lineOf, type Summary } from "../../shared/gc/summary.ts";
 import { gcTimes } from "../../shared/registry/gc-times.ts";
@@ -11,7 +11,6 @@ import { compose, type Composition } from "../registry/compose.ts";
 const HOUR_MS = 60 * 60 * 1000;
 /** No new run is begun so soon after the last one: a schedule may call more often, to go on with one that takes long. */
 const EVERY_MS = 20 * HOUR_MS;
-const TRASH_MS = 7 * 24 * HOUR_MS;
 /** What is left of an invocation's time for all that is not the collection. */
 const MARGIN_MS = 60_000;
 
@@ -49,9 +48,11 @@ export async function nightly(
   };
   const { ageMs, dryRun } = uploadPurging;
   try {
-    const outcome = await collect(composition, { ...gc, uploadAgeMs: dryRun ? undefined : ageMs }, remaining).catch(
-      (error: unknown) => error,
-    );
+    const outcome = await collect(
+      composition,
+      { ...gc, uploadAgeMs: dryRun ? undefined : ageMs, warn: (message) => logger.warn(message) },
+      remaining,
+    ).catch((error: unknown) => error);
     await attempt("collected garbage", async () => told(outcome, logger));
     if (isDone(outcome) && !dryRun) {
       const { uploads: sessions, uploadBytes: bytes } = outcome.summary;
@@ -67,15 +68,14 @@ export async function nightly(
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of the night's tasks failed`);
 }
 
-interface CollectSettings {
+interface CollectSettings extends Pick<CollectorOptions, "setAside" | "trashMs" | "uploadAgeMs" | "warn"> {
   readonly graceMs: number;
   readonly retention: readonly RetentionRule[];
-  readonly uploadAgeMs: number | undefined;
 }
 
 async function collect(
   { registry, driver }: Composition,
-  { graceMs, retention, uploadAgeMs }: CollectSettings,
+  { graceMs, retention, ...options }: CollectSettings,
   remaining: RemainingTime,
 ): Promise<StepOutcome> {
   const collector = new Collector(driver, {
@@ -83,9 +83,7 @@ async function collect(
     retention: retentionByRules(retention),
     dryRun: false,
     force: false,
-    setAside: false,
-    trashMs: TRASH_MS,
-    uploadAgeMs,
+    ...options,
     refreshCatalog: async (names) => await registry.reconcileCatalog(names),
   });
   return await collector.step({ ms: Math.max(0, remaining() - MARGIN_MS), everyMs: EVERY_MS });

@@ -58,6 +58,10 @@ export interface StorageConfig {
     readonly retention: readonly RetentionRule[];
     /** Is it recorded, by the day, what is pulled? A function, which stands still after its answer, does it before. */
     readonly recordPulls: "never" | "after the answer" | "before the answer";
+    /** Are copies put aside of what is deleted, where the store keeps nothing itself? */
+    readonly setAside: boolean;
+    /** How long what was deleted is kept, where that is for us to say. */
+    readonly trashMs: number;
   };
 }
 

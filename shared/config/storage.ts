@@ -49,6 +49,8 @@ const garbageCollection = section({
   grace: setting(duration({ least: 60_000 })),
   retention,
   recordpulls: setting(flag()),
+  trash: setting(flag()),
+  trashage: setting(duration({ least: 1 })),
 });
 
 /** `readonly: {enabled: true}`, or `readonly: true` as people write it. Never empty: it would mean nothing. */
@@ -122,6 +124,8 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       graceMs: gc?.grace ?? 24 * hourMs,
       retention: readRetention(gc?.retention, gc?.recordpulls ?? false, report),
       recordPulls: gc?.recordpulls ? "after the answer" : "never",
+      setAside: gc?.trash ?? false,
+      trashMs: gc?.trashage ?? 168 * hourMs,
     },
   };
 }

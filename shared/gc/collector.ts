@@ -22,7 +22,7 @@ import type { Phase, Progress } from "./events.ts";
 import { Run, type RunOptions, type RunState } from "./run.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
-import { deleteBelow } from "./trash.ts";
+import { deleteBelow, undoingOf, type Undoing } from "./trash.ts";
 
 /** How long a step works on before it looks whether its lease has to be renewed. */
 const SLICE_MS = 60_000;
@@ -38,6 +38,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** How collections are made. */
 export interface CollectorOptions extends RunOptions {
+  /** Told before a run begins what its operator should know: a sentence. */
+  readonly warn?: (message: string) => void;
   /** For how long is kept what runs did. Not shorter than what can be brought back. */
   readonly keepRunsMs?: number;
   /** For how long a step takes the lease at a time, in milliseconds. Default: five minutes. */
@@ -96,9 +98,7 @@ export class Collector {
         return { state: "idle" };
       }
     }
-    const kept = (await driver.fenced.trash?.keeps()) ?? false;
-    const setAside = this.#options.setAside && !kept;
-    const options = { ...this.#options, setAside, isUndoable: kept || setAside };
+    const options = { ...this.#options, ...(await undoingOf(driver, this.#options.setAside)) };
     const step = new Step(driver, options, lease, counts, started, this.#elapsed);
     return await step.work(ms, signal, (run) => (this.#run = run));
   }
@@ -119,8 +119,7 @@ export class Collector {
   }
 }
 
-/** `setAside`: only where the store keeps nothing itself. */
-type StepOptions = CollectorOptions & { readonly isUndoable: boolean };
+type StepOptions = CollectorOptions & Undoing;
 
 const keptState = z.object({
   state: z.custom<RunState>((value) => typeof value === "object" && value !== null),
@@ -176,15 +175,17 @@ class Step {
   }
 
   async #findRun(): Promise<Run> {
-    const { dryRun } = this.#options;
+    const { dryRun, cannotUndo, warn } = this.#options;
     const { run: id, cuts } = this.#lease.content;
     const resumed = id === undefined || dryRun ? undefined : await this.#resume(id);
     if (resumed !== undefined) return resumed;
     if (!dryRun && !(await this.#driver.fenced.isKept())) {
       throw new Error(
-        "this store carries out deletes that come too late: nothing can be collected safely beside pushes",
+        "this store carries out deletes that come too late, or does not decide conditional writes: nothing can be collected " +
+          "safely beside pushes",
       );
     }
+    if (!dryRun && cannotUndo !== undefined) warn?.(`what is deleted cannot be brought back: ${cannotUndo}`);
     return await Run.begin(this.#driver, this.#options, this.#counts, cuts);
   }
 
@@ -232,7 +233,7 @@ class Step {
   }
 
   async #end(run: Run, failure?: Error): Promise<StepOutcome> {
-    const { dryRun, isUndoable } = this.#options;
+    const { dryRun, cannotUndo } = this.#options;
     const { id, begun } = run.state;
     this.#counts.seconds += (this.#elapsed() - this.#started) / 1000;
     const summary: Summary = {
@@ -241,7 +242,8 @@ class Step {
       outcome: failure === undefined ? "done" : "failed",
       ...(failure === undefined ? {} : { reason: failure.message }),
       dryRun,
-      undoable: isUndoable,
+      undoable: cannotUndo === undefined,
+      ...(cannotUndo === undefined ? {} : { cannotUndo }),
       ...structuredClone(this.#counts),
       dollars: dollarsOf(this.#counts.requests),
     };

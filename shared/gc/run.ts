@@ -43,7 +43,7 @@ export interface RunOptions {
   readonly dryRun: boolean;
   /** Collect although another registry writes to the storage. */
   readonly force: boolean;
-  /** Copy what is deleted aside first. Only where the store keeps nothing itself. */
+  /** Have the store copy what is deleted aside first, unless it is known to keep that itself. */
   readonly setAside: boolean;
   /** For how long what was deleted can be brought back, where that is for us to say. */
   readonly trashMs: number;
@@ -357,7 +357,7 @@ export class Run {
       let keys = 0;
       for (let i = state.cursor; i < total && items.length < SWEEP_ITEMS && keys < SWEEP_KEYS; i++) {
         const item = this.#planned.sweepAt(i);
-        keys += item.links.length;
+        keys += item.links.length + this.#sweeper.weightOf(item);
         items.push(item);
       }
       const swept = await this.#sweeper.sweep(items);

@@ -57,6 +57,8 @@ export interface Summary extends Counts {
   readonly dryRun: boolean;
   /** Can what it deleted be brought back? */
   readonly undoable: boolean;
+  /** Why not: a clause. */
+  readonly cannotUndo?: string;
   /** What the requests cost by Amazon's list prices (us-east-1, standard storage). */
   readonly dollars: number;
 }
@@ -90,7 +92,17 @@ export function noCounts(): Counts {
 }
 
 const KINDS: Readonly<Record<string, keyof Requests>> = {
-  ...{ list: "list", head: "get", read: "get", get: "get", put: "put", write: "put", append: "put", publish: "put" },
+  ...{
+    list: "list",
+    head: "get",
+    read: "get",
+    get: "get",
+    put: "put",
+    copy: "put",
+    write: "put",
+    append: "put",
+    publish: "put",
+  },
   ...{ delete: "delete", deleteMany: "delete" },
 };
 

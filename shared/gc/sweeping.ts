@@ -10,6 +10,8 @@ import type { SetAside } from "./trash.ts";
 
 /** Marks that are written side by side. */
 const WRITES = 32;
+/** 8 GiB of copies are as much as the thousand keys of a batch. */
+const COPIED_BYTES_A_KEY = 8 * 1024 ** 2;
 /** More than a lease has. */
 const LOOK_BYTES = 1024 * 1024;
 
@@ -73,6 +75,11 @@ export class Sweeper {
       if (mark.state === "deleting") await this.#revoke(mark);
       await this.#written(async () => await this.#marks.write(mark.key, "cleared", mark));
     });
+  }
+
+  /** How much more than its keys an item fills a batch, counted as keys: copies take their time. */
+  weightOf({ size = 0 }: SweepItem): number {
+    return this.#aside === undefined ? 0 : size / COPIED_BYTES_A_KEY;
   }
 
   /** Opens the permit for `drop`: before the marks are listed, so that who looks for expired permits later finds it. */

@@ -2,12 +2,12 @@ import { layout } from "../registry/layout.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts";
 
-const COPIES = 4;
+const COPIES = 16;
 const KEYS = 1000;
 
 /**
- * Copies of what a run deletes, for a store that keeps none itself: under the run's folder each has its own key again. The
- * bytes pass through this process.
+ * Copies of what a run deletes, for a bucket that keeps no versions: under the run's folder each has its own key again. The
+ * store makes them; of one that cannot there are none.
  */
 export class SetAside {
   readonly #driver: StorageDriver;
@@ -20,15 +20,12 @@ export class SetAside {
 
   /** Copies objects; those that are gone are passed over. */
   async copy(keys: readonly string[]): Promise<void> {
-    await mapLimit(keys, COPIES, async (key) => await copyObject(this.#driver, key, this.#keyOf(key)));
+    await mapLimit(keys, COPIES, async (key) => await this.#driver.copy?.(key, this.#keyOf(key)));
   }
 
-  /** Copies them back, but for those that are there again. Gives the keys that are neither there nor here. */
-  async restore(keys: readonly string[]): Promise<readonly string[]> {
-    const there = await mapLimit(keys, COPIES, async (key) => {
-      return (await this.#driver.head(key)) !== undefined || (await copyObject(this.#driver, this.#keyOf(key), key));
-    });
-    return keys.filter((_, index) => there[index] !== true);
+  /** Copies one back; false where there is no copy. */
+  async restore(key: string): Promise<boolean> {
+    return (await this.#driver.copy?.(this.#keyOf(key), key)) ?? false;
   }
 
   #keyOf(key: string): string {
@@ -57,21 +54,24 @@ export async function deleteBelow(driver: StorageDriver, prefix: string): Promis
   if (keys.length > 0) await driver.deleteMany(keys);
 }
 
-/** False where there is nothing to copy. */
-async function copyObject(driver: StorageDriver, from: string, to: string): Promise<boolean> {
-  const object = await driver.get(from);
-  if (object === undefined) return false;
-  const { body, size } = object;
-  let passed = 0;
-  const counted = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-      passed += chunk.byteLength;
-      yield chunk;
-    }
+/** How what a run deletes can be brought back. */
+export interface Undoing {
+  /** Copies are put aside. */
+  readonly setAside: boolean;
+  /** Why it cannot: a clause. Absent where it can. */
+  readonly cannotUndo?: string;
+}
+
+/** Asks the store what it keeps; copies are put aside only where they are wanted and it is not known to. */
+export async function undoingOf(driver: StorageDriver, wanted: boolean): Promise<Undoing> {
+  const kept = driver.fenced.trash === undefined ? false : await driver.fenced.trash.keeps();
+  const setAside = wanted && kept !== true && driver.copy !== undefined;
+  if (kept === true || setAside) return { setAside };
+  return {
+    setAside,
+    cannotUndo:
+      kept === undefined
+        ? "the bucket does not say whether it keeps versions (s3:GetBucketVersioning)"
+        : "the bucket keeps no versions",
   };
-  const verify = (): void => {
-    if (passed !== size) throw new Error(`${from} has ${size} bytes, but ${passed} came`);
-  };
-  await driver.drafts.write(to, counted(), { length: size, verify });
-  return true;
 }

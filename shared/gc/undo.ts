@@ -1,12 +1,13 @@
 import { digestFrom, type Digest } from "../oci/digest.ts";
 import { limits } from "../oci/limits.ts";
-import { referencesOf } from "../oci/references.ts";
+import { referencesOf, type References } from "../oci/references.ts";
 import type { RepositoryName, Tag } from "../oci/reference.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import { linkBytes, writeLink } from "../registry/link.ts";
+import { Promises } from "../registry/promises.ts";
 import { mapLimit } from "../storage/concurrency.ts";
-import { PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+import { listChildren, listKeys, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
 import { readJournal, type JournalEntry } from "./journal.ts";
 import { SetAside } from "./trash.ts";
 import { underMarks } from "./under-marks.ts";
@@ -22,7 +23,7 @@ interface Lost {
   readonly reason: string;
 }
 
-/** What undoing a run has done. */
+/** What there is again once a run is undone. */
 export interface Undone {
   readonly blobs: number;
   readonly manifests: number;
@@ -30,111 +31,218 @@ export interface Undone {
   readonly tags: number;
   /** In bytes, of the blobs. */
   readonly bytes: number;
+  /** Of all these those that were there anyway: nobody had deleted them, or somebody pushed them again. */
+  readonly there: number;
   /** What could not be brought back, each with the reason. */
   readonly missing: readonly Lost[];
 }
 
-/** Undefined: it is back. Else why it is not. */
-type Failure = string | undefined;
+/** What became of one key: it was brought back, is there anyway and left as it is, or stays gone. */
+export interface UndoneKey {
+  readonly key: string;
+  readonly outcome: "restored" | "there" | "gone";
+}
+
+/** Keys that are there now; or why that cannot be. */
+type Result = { readonly keys: readonly UndoneKey[]; readonly failure?: string };
 
 /**
  * Brings back what a run deleted: bytes before links, and what is there again stays as it is. A collection may be under way:
- * marks are cleared first, as by a push, and what comes back is as young as one. Can be done again after a failure.
+ * marks are cleared first, as by a push, and what comes back is as young as one; but for bytes of which the store keeps
+ * versions, which keep their age. Can be done again after a failure. `tell` is called for each key.
  */
-export async function undo(driver: StorageDriver, run: string, times: GcTimes): Promise<Undone> {
+export async function undo(
+  driver: StorageDriver,
+  run: string,
+  times: GcTimes,
+  tell: (key: UndoneKey) => void = () => undefined,
+): Promise<Undone> {
   const undoing = new Undoing(driver, run, times);
-  const undone = { blobs: 0, manifests: 0, tags: 0, bytes: 0, missing: [] as Undone["missing"][number][] };
-  const restore = async (entries: readonly JournalEntry[], work: (entry: JournalEntry) => Promise<Failure>) => {
-    return await mapLimit(entries, ENTRIES, async (entry) => {
-      const reason = await work(entry);
-      const { digest, repository, tag } = entry;
-      if (reason !== undefined) {
-        undone.missing.push({ digest, reason, ...(repository && { repository }), ...(tag && { tag }) });
-      } else if (tag !== undefined) undone.tags++;
-      else if (entry.bytes === undefined) undone.manifests++;
-      else undone.blobs++;
-      if (reason === undefined) undone.bytes += entry.size ?? 0;
-    });
+  const undone = { blobs: 0, manifests: 0, tags: 0, bytes: 0, there: 0, missing: [] as Undone["missing"][number][] };
+  const restore = async (entry: JournalEntry, work: Promise<Result>): Promise<void> => {
+    const { keys, failure: reason } = await work;
+    keys.forEach(tell);
+    const { digest, repository, tag } = entry;
+    if (reason !== undefined) {
+      undone.missing.push({ digest, reason, ...(repository && { repository }), ...(tag && { tag }) });
+    } else if (tag !== undefined) undone.tags++;
+    else if (entry.bytes === undefined) undone.manifests++;
+    else {
+      undone.blobs++;
+      undone.bytes += entry.size ?? 0;
+    }
+    if (reason === undefined && !keys.some(({ outcome }) => outcome === "restored")) undone.there++;
   };
   // Content before names, over the whole journal.
+  const manifests: JournalEntry[] = [];
   for await (const { permit, entries } of readJournal(driver, run)) {
     const blobs = entries.filter(({ bytes }) => bytes !== undefined);
-    await restore(blobs, async (entry) => await undoing.blob(entry, permit));
+    await mapLimit(blobs, ENTRIES, async (entry) => await restore(entry, undoing.blob(entry, permit)));
+    manifests.push(...entries.filter(({ bytes }) => bytes === undefined));
   }
-  for await (const { entries } of readJournal(driver, run)) {
-    const manifests = entries.filter(({ bytes, tag }) => bytes === undefined && tag === undefined);
-    await restore(manifests, async (entry) => await undoing.manifest(entry));
-  }
-  for await (const { entries } of readJournal(driver, run)) {
-    const tags = entries.filter(({ tag }) => tag !== undefined);
-    await restore(tags, async (entry) => await undoing.tag(entry));
+  // Tags went first, then parents: they come back last.
+  for (const entry of manifests.toReversed()) {
+    await restore(entry, entry.tag === undefined ? undoing.manifest(entry) : undoing.tag(entry));
   }
   return undone;
 }
 
 class Undoing {
   readonly #driver: StorageDriver;
+  readonly #run: string;
   readonly #times: GcTimes;
   readonly #aside: SetAside;
+  readonly #promises: Promises;
+  #later: Promise<ReadonlyMap<string, string>> | undefined;
 
   constructor(driver: StorageDriver, run: string, times: GcTimes) {
     this.#driver = driver;
+    this.#run = run;
     this.#times = times;
     this.#aside = new SetAside(driver, run);
+    this.#promises = new Promises(driver, times, () => new Date());
   }
 
-  async #underMarks(keys: readonly string[], work: () => Promise<Failure>): Promise<Failure> {
-    return await underMarks(this.#driver, this.#times, { keys, who: "commit" }, work);
-  }
-
-  async blob({ digest, bytes = "", links }: JournalEntry, permit: string): Promise<Failure> {
-    return await this.#underMarks([layout.blobMark(digest)], async () => {
-      const inTrash = this.#driver.fenced.trash;
-      const left = inTrash === undefined ? [bytes] : await inTrash.restore([{ key: bytes, id: permit }]);
-      if (left.length > 0 && (await this.#aside.restore(left)).length > 0) return "its bytes are not kept any more";
-      await mapLimit(links, ENTRIES, async (key) => await writeLink(this.#driver, key, digest));
-      return undefined;
+  async blob({ digest, bytes = "", size = Infinity, links }: JournalEntry, permit: string): Promise<Result> {
+    return await this.#underMarks([layout.blobMark(digest)], [bytes, ...links], async () => {
+      const outcome = await this.#bytes(bytes, permit);
+      if (outcome === "gone") {
+        const keys = [bytes, ...links].map((key) => ({ key, outcome }));
+        return { keys, failure: "its bytes are not kept any more" };
+      }
+      // Links make it young. What has none is a manifest, which its revision keeps once that is back.
+      if (outcome === "restored" && links.length === 0 && size <= limits.manifestBytes) await this.#touch(bytes);
+      return { keys: [{ key: bytes, outcome }, ...(await this.#links(links, digest))] };
     });
   }
 
   /** Its bytes, and what it refers to, have to be there: a later run may have taken them, and has to be undone first. */
-  async manifest({ digest, repository, links }: JournalEntry): Promise<Failure> {
+  async manifest({ digest, repository = "", links }: JournalEntry): Promise<Result> {
+    const name = repository as RepositoryName;
     const bytes = await this.#driver.read(layout.blob(digest), limits.manifestBytes);
     const references = bytes === undefined ? undefined : referencesOf(bytes);
-    if (references === undefined) return "its bytes are gone: undo the later run that took them first";
-    const needed = [digest, ...references.blobs];
-    const marks = needed.map((blob) => layout.blobMark(blob));
-    const revision = layout.revisionMark(repository as RepositoryName, digest);
-    return await this.#underMarks([...marks, revision], async () => {
-      const there = await mapLimit(needed, ENTRIES, async (blob) => await this.#driver.head(layout.blob(blob)));
-      const lacking = needed.find((_, index) => there[index] === undefined);
-      if (lacking !== undefined) return `${lacking} is gone: undo the later run that took it first`;
+    if (references === undefined) {
+      const keys = links.map((key) => ({ key, outcome: "gone" as const }));
+      return { keys, failure: "its bytes are gone: undo the later run that took them first" };
+    }
+    const marks = await this.#marksOf(name, digest, references);
+    return await this.#underMarks(marks, links, async () => {
+      const run = await this.#lackingSince(name, digest, references);
+      if (run !== undefined) {
+        const keys = links.map((key) => ({ key, outcome: "gone" as const }));
+        return { keys, failure: `what it refers to is gone: undo the later run ${run} that took it first` };
+      }
+      // As a push does: its links must be no older than it says.
+      await mapLimit(references.blobs, ENTRIES, async (blob) => await this.#promises.blob(name, blob));
       // The entry of a referrer went first, and comes back last.
-      for (const key of links.toReversed()) await writeLink(this.#driver, key, digest);
-      return undefined;
+      return { keys: await this.#links(links.toReversed(), digest) };
     });
   }
 
   /** As a push does it: the link that is read comes first, then the history, whose keys say what is in them. */
-  async tag({ digest, repository, tag, links }: JournalEntry): Promise<Failure> {
+  async tag({ digest, repository, tag, links }: JournalEntry): Promise<Result> {
     const name = repository as RepositoryName;
     const key = layout.tagLink(name, tag as Tag);
     const revision = layout.revisionLink(name, digest);
-    return await this.#underMarks([layout.tagMark(name, tag as Tag), layout.revisionMark(name, digest)], async () => {
+    const marks = [layout.tagMark(name, tag as Tag), layout.revisionMark(name, digest)];
+    return await this.#underMarks(marks, [key, ...links], async () => {
       if ((await this.#driver.head(revision)) === undefined) {
-        return "its manifest is gone: undo the run that took it, or push it again";
+        return { keys: [], failure: "its manifest is gone: undo the run that took it, or push it again" };
       }
+      const keys: UndoneKey[] = [];
       try {
         await this.#driver.put(key, linkBytes(digest), { ifNoneMatch: "*" });
+        keys.push({ key, outcome: "restored" });
       } catch (error) {
         if (!(error instanceof PreconditionFailedError)) throw error;
+        keys.push({ key, outcome: "there" });
       }
-      await mapLimit(links, ENTRIES, async (link) => {
+      for (const link of links) {
         const [algorithm, hex] = link.split("/").slice(-3);
         const named = digestFrom(`${algorithm}:${hex}`);
-        if (named !== undefined) await writeLink(this.#driver, link, named);
-      });
-      return undefined;
+        if (named !== undefined) keys.push(...(await this.#links([link], named)));
+      }
+      return { keys };
     });
+  }
+
+  /** Marks that a push of this manifest clears: of its blobs and its children, its own, and of those that refer to it. */
+  async #marksOf(name: RepositoryName, digest: Digest, { blobs, manifests }: References): Promise<string[]> {
+    const referrers: Digest[] = [];
+    for await (const { key } of listKeys(this.#driver, layout.referrers(name, digest))) {
+      const [algorithm, hex] = key.split("/").slice(-3);
+      referrers.push(`${algorithm}:${hex}` as Digest);
+    }
+    const revisions = [digest, ...manifests, ...referrers].map((each) => layout.revisionMark(name, each));
+    return [...[digest, ...blobs, ...manifests].map((blob) => layout.blobMark(blob)), ...revisions];
+  }
+
+  /** The later run that took something which this manifest needs and which is not there; what was never there is no matter. */
+  async #lackingSince(
+    name: RepositoryName,
+    digest: Digest,
+    { blobs, manifests }: References,
+  ): Promise<string | undefined> {
+    const needed = [
+      ...[digest, ...blobs, ...manifests].map((each) => layout.blob(each)),
+      ...manifests.map((child) => layout.revisionLink(name, child)),
+    ];
+    const there = await mapLimit(needed, ENTRIES, async (key) => (await this.#driver.head(key)) !== undefined);
+    const lacking = needed.filter((_, index) => there[index] !== true);
+    if (lacking.length === 0) return undefined;
+    const later = await (this.#later ??= this.#takenLater());
+    return lacking.map((key) => later.get(key)).find((run) => run !== undefined);
+  }
+
+  /** Which later run took each key. */
+  async #takenLater(): Promise<ReadonlyMap<string, string>> {
+    const taken = new Map<string, string>();
+    for (const run of await listChildren(this.#driver, layout.gcRuns)) {
+      if (run < this.#run) continue;
+      for await (const { entries } of readJournal(this.#driver, run)) {
+        for (const { bytes, links } of entries) {
+          for (const key of bytes === undefined ? links : [bytes]) taken.set(key, run);
+        }
+      }
+    }
+    return taken;
+  }
+
+  async #bytes(key: string, permit: string): Promise<UndoneKey["outcome"]> {
+    if ((await this.#driver.head(key)) !== undefined) return "there";
+    if (await this.#aside.restore(key)) return "restored";
+    const { trash } = this.#driver.fenced;
+    const gone = trash === undefined ? [key] : await trash.restore([{ key, id: permit }]);
+    return gone.length > 0 ? "gone" : "restored";
+  }
+
+  /** What somebody wrote again is left. */
+  async #links(keys: readonly string[], digest: Digest): Promise<UndoneKey[]> {
+    const undone: UndoneKey[] = [];
+    for (const key of keys) {
+      const isThere = (await this.#driver.head(key)) !== undefined;
+      if (!isThere) await writeLink(this.#driver, key, digest);
+      undone.push({ key, outcome: isThere ? "there" : "restored" });
+    }
+    return undone;
+  }
+
+  async #touch(key: string): Promise<void> {
+    const bytes = await this.#driver.read(key, limits.manifestBytes);
+    if (bytes !== undefined) await this.#driver.put(key, bytes);
+  }
+
+  /** The work under cleared marks, and what became of each key: what an earlier try restored is there by now. */
+  async #underMarks(marks: readonly string[], keys: readonly string[], work: () => Promise<Result>): Promise<Result> {
+    const outcomes = new Map<string, UndoneKey["outcome"]>(keys.map((key) => [key, "gone"]));
+    const failure = await underMarks(this.#driver, this.#times, { keys: marks, who: "commit" }, async () => {
+      const done = await work();
+      for (const { key, outcome } of done.keys) {
+        if (outcomes.get(key) !== "restored") outcomes.set(key, outcome);
+      }
+      return done.failure;
+    });
+    const result = { keys: [...outcomes].map(([key, outcome]) => ({ key, outcome })) };
+    return failure === undefined ? result : { ...result, failure };
   }
 }

@@ -85,6 +85,11 @@ export interface StorageDriver {
   get(key: string, range?: ByteRange): Promise<StoredObject | undefined>;
   /** Writes a whole small object: durable, and visible all at once, when it answers. Throws PreconditionFailedError. */
   put(key: string, bytes: Uint8Array, condition?: PutCondition): Promise<Written>;
+  /**
+   * Copies an object of any size within the store, replacing what is there: durable when it answers. False where there is
+   * nothing to copy. Only where the bytes need not pass through this process.
+   */
+  copy?(from: string, to: string): Promise<boolean>;
   /** Deletes a key; it may be absent. */
   delete(key: string): Promise<void>;
   /** Deletes keys; throws the first failure after all were tried. */
@@ -157,11 +162,16 @@ export interface FencedDeletes {
 
 /** Where objects lie that were deleted with a permit, until they are brought back or removed for good. */
 export interface Trash {
-  /** Does the store keep what is deleted from now on? A bucket can be told to, and not to. */
-  keeps(): Promise<boolean>;
+  /**
+   * Does the store keep what is deleted from now on? A bucket can be told to, and not to. Undefined where it does not say.
+   */
+  keeps(): Promise<boolean | undefined>;
   /** The first part of the ids of the permits with which something was deleted that `empty` would remove, in byte order. */
   runs(): Promise<readonly string[]>;
-  /** Brings objects back that were deleted with a permit, with the time of now, but for keys that are there again; gives the keys that are neither. */
+  /**
+   * Brings objects back that were deleted with a permit, but for keys that are there again; gives the keys that are neither.
+   * They have the time of now; or, where the store keeps versions, the one that they had.
+   */
   restore(items: readonly { readonly key: string; readonly id: string }[]): Promise<readonly string[]>;
   /** Removes what a run deleted, for good, where the store does not see to that itself. Its permits are over. */
   empty(run: string): Promise<void>;

@@ -99,6 +99,12 @@ export class MemoryDriver implements StorageDriver {
     return { etag, asOf };
   }
 
+  async copy(from: string, to: string): Promise<boolean> {
+    const bytes = await this.read(from, Infinity);
+    if (bytes !== undefined) await this.put(to, bytes);
+    return bytes !== undefined;
+  }
+
   async delete(key: string): Promise<void> {
     checkKey(key);
     this.#objects.delete(key);

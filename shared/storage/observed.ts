@@ -38,6 +38,9 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
     look: async (key, limit) => await timed("read", async () => await driver.look(key, limit)),
     get: async (key, range) => await timed("get", async () => await driver.get(key, range)),
     put: async (key, bytes, condition) => await timed("put", async () => await driver.put(key, bytes, condition)),
+    ...(driver.copy === undefined
+      ? {}
+      : { copy: async (from, to) => await timed("copy", async () => (await driver.copy?.(from, to)) ?? false) }),
     drafts: {
       write: async (key, body, options) => await timed("write", async () => await drafts.write(key, body, options)),
       begin: (prefix) => drafts.begin(prefix),

@@ -448,7 +448,7 @@ describe("undo", () => {
       missing: [],
     });
     expect(await world.keys()).toEqual(before);
-    await world.collectTwice({ retention: deleteUntagged });
+    for (const { outcome } of await world.collectTwice({ retention: deleteUntagged })) expect(outcome).toBe("done");
     expect(await world.keys()).toEqual(before);
   });
 

@@ -15,7 +15,7 @@ import { MemoryDriver } from "../../shared/storage/memory.ts";
 export const TIMES = gcTimes();
 const SETTLE_AND_MORE = TIMES.settleMs + 60_000;
 
-/** A store with a clock. */
+/** A store with a clock; another one has its own. */
 export class World {
   time = Date.parse("2026-01-01T00:00:00Z");
   readonly driver: StorageDriver;

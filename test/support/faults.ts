@@ -11,6 +11,7 @@ export interface PlannedCall {
     | "look"
     | "get"
     | "put"
+    | "copy"
     | "delete"
     | "list"
     | "write"
@@ -58,6 +59,9 @@ export function withFaults(
     get: async (key, range) => await run("get", key, async () => await driver.get(key, range)),
     put: async (key, bytes, condition) => await run("put", key, async () => await driver.put(key, bytes, condition)),
     delete: remove,
+    ...(driver.copy === undefined
+      ? {}
+      : { copy: async (from, to) => await run("copy", from, async () => (await driver.copy?.(from, to)) ?? false) }),
     deleteMany: async (keys) => {
       const failures: unknown[] = [];
       for (const key of keys) await remove(key).catch((error: unknown) => failures.push(error));

@@ -1,12 +1,7 @@
 /** What answers of a store say. */
-import type { DeleteObjectsCommandOutput, GetObjectCommandOutput, ObjectVersion } from "@aws-sdk/client-s3";
+import type { DeleteObjectsCommandOutput, GetObjectCommandOutput } from "@aws-sdk/client-s3";
 import type { ObjectInfo } from "../driver.ts";
 import { answeredAt } from "./client.ts";
-
-/** What a store says of versions that it knows nothing of, or tells nobody of. */
-export const WITHOUT_VERSIONS: ReadonlySet<string> = new Set([
-  ...["AccessDenied", "NotImplemented", "MethodNotAllowed", "VersioningNotConfigured"],
-]);
 
 /** An answer about one object. */
 export type Found = Pick<
@@ -21,12 +16,6 @@ export function infoOf(answer: Found): ObjectInfo {
   return { size, etag: answer.ETag ?? "", lastModified, asOf: answeredAt(answer) };
 }
 
-/** The newest of the versions of one object; undefined where there are none. */
-export function newestOf(versions: readonly ObjectVersion[]): { version: string; size: number } | undefined {
-  const [last] = [...versions].sort((a, b) => timeOf(b) - timeOf(a));
-  return last?.VersionId === undefined ? undefined : { version: last.VersionId, size: last.Size ?? 0 };
-}
-
 /** The keys that DeleteObjects did not delete. */
 export function failuresOf(
   { Errors = [] }: DeleteObjectsCommandOutput,
@@ -36,8 +25,4 @@ export function failuresOf(
     key: Key.slice(root.length),
     reason: `${Code}: ${Message}`,
   }));
-}
-
-function timeOf({ LastModified }: ObjectVersion): number {
-  return LastModified?.getTime() ?? 0;
 }

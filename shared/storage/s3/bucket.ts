@@ -16,14 +16,13 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
-  GetBucketVersioningCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
-  ListObjectVersionsCommand,
   NoSuchKey,
   PutObjectCommand,
+  type S3Client,
   S3ServiceException,
   UploadPartCommand,
   UploadPartCopyCommand,
@@ -34,7 +33,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import type { ObjectInfo, PutCondition, Written } from "../driver.ts";
-import { failuresOf, infoOf, newestOf, WITHOUT_VERSIONS, type Found } from "./answers.ts";
+import { failuresOf, infoOf, type Found } from "./answers.ts";
 import { answeredAt, createClient, type S3Call } from "./client.ts";
 import { attemptsOf, codeOf, conflictOf, ExpiredError, faultOf } from "./faults.ts";
 import { PATIENCE, type Patience } from "./retries.ts";
@@ -66,8 +65,12 @@ export interface StoredPart {
 export interface Source {
   readonly bucket: S3Bucket;
   readonly key: string;
-  /** One of its versions, where it is not the last. */
-  readonly version?: string;
+}
+
+/** A key as the store knows it. */
+export interface ObjectName {
+  readonly Bucket: string;
+  readonly Key: string;
 }
 
 /** The first and the last byte of a range. */
@@ -380,30 +383,6 @@ export class S3Bucket {
     });
   }
 
-  /** Does the bucket keep versions of what is deleted from now on? False as well where that may not be asked. */
-  async isVersioned(): Promise<boolean> {
-    try {
-      const command = new GetBucketVersioningCommand({ Bucket: this.settings.bucket });
-      return (await this.#client.send(command, this.#call())).Status === "Enabled";
-    } catch (error) {
-      if (WITHOUT_VERSIONS.has(codeOf(error) ?? "")) return false;
-      throw faultOf("GetBucketVersioning", "", error);
-    }
-  }
-
-  /** The newest version of an object that was deleted; undefined where none is kept. */
-  async lastVersion(key: string): Promise<{ version: string; size: number } | undefined> {
-    const { Bucket, Key } = this.#at(key);
-    try {
-      const command = new ListObjectVersionsCommand({ Bucket, Prefix: Key });
-      const { Versions = [] } = await this.#client.send(command, this.#call());
-      return newestOf(Versions.filter((each) => each.Key === Key));
-    } catch (error) {
-      if (codeOf(error) === "NotImplemented") return undefined;
-      throw faultOf("ListObjectVersions", key, error);
-    }
-  }
-
   /** A URL for this method only, good for a while. No request. */
   async presign(key: string, method: "GET" | "HEAD"): Promise<string> {
     const input = { ...this.#at(key), ResponseContentType: OCTETS };
@@ -424,8 +403,17 @@ export class S3Bucket {
     return deadline(this.#patience.bulkMs);
   }
 
-  #at(key: string): { Bucket: string; Key: string } {
+  #at(key: string): ObjectName {
     return { Bucket: this.settings.bucket, Key: `${this.settings.root}${key}` };
+  }
+
+  /** Any other operation on a key: `work` is given the client, names as the store has them, and the limits of a call. */
+  async call<T>(
+    operation: string,
+    key: string,
+    work: (client: S3Client, at: ObjectName, limits: { readonly abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    return await this.#run(operation, key, async () => await work(this.#client, this.#at(key), this.#call()));
   }
 
   async #run<T>(operation: string, key: string, work: () => Promise<T>): Promise<T> {
@@ -438,9 +426,8 @@ export class S3Bucket {
 }
 
 /** As a copy's request names it. */
-function sourceOf({ bucket: { settings }, key, version }: Source): string {
-  const path = `${settings.bucket}/${settings.root}${key}`.split("/").map(encodeURIComponent).join("/");
-  return version === undefined ? path : `${path}?versionId=${encodeURIComponent(version)}`;
+function sourceOf({ bucket: { settings }, key }: Source): string {
+  return `${settings.bucket}/${settings.root}${key}`.split("/").map(encodeURIComponent).join("/");
 }
 
 function deadline(ms: number): { abortSignal: AbortSignal } {

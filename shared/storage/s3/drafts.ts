@@ -138,6 +138,12 @@ export class S3Drafts implements DraftStore {
     }
   }
 
+  /** A copy of an object of that size, which the store makes. Throws DraftGoneError where it is gone. */
+  async copy(from: string, size: number, key: string): Promise<void> {
+    const whole: S3Draft = { size, prefix: "", segments: [{ key: from, size }] };
+    await this.publish(whole, key);
+  }
+
   keysOf(draft: Draft): readonly string[] {
     const { segments, tail } = draft as S3Draft;
     return [...segments, ...(typeof tail === "object" ? [tail] : [])].map(({ key }) => key);

@@ -5,11 +5,11 @@
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import {
+  DraftGoneError,
   ObjectTooLargeError,
   OverloadedError,
   PreconditionFailedError,
   type ByteRange,
-  type DraftStore,
   type FencedDeletes,
   type ListOptions,
   type ListPage,
@@ -49,7 +49,7 @@ const CONFLICT_PAUSE_MS = 50;
 /** A bucket as a storage driver; or two, of which one has what does not stay. */
 export class S3Driver implements StorageDriver {
   readonly name = "s3";
-  readonly drafts: DraftStore;
+  readonly drafts: S3Drafts;
   readonly fenced: FencedDeletes;
   readonly presigner: Presigner;
   readonly parts?: readonly StoragePart[];
@@ -84,7 +84,7 @@ export class S3Driver implements StorageDriver {
     }
     this.#promises = typeof promises === "function" ? promises : async () => promises;
     this.drafts = new S3Drafts(settings, this.#at, budget);
-    this.fenced = new SignedDeletes(this.#at, permitMs, settings.endpoint === undefined);
+    this.fenced = new SignedDeletes(this.#at, this.#promises, permitMs, settings.endpoint === undefined);
     this.presigner = {
       presign: async (key, method) => {
         checkKey(key);
@@ -165,6 +165,19 @@ export class S3Driver implements StorageDriver {
         if (mine === undefined) throw new PreconditionFailedError(key);
         return mine;
       }
+    }
+  }
+
+  async copy(from: string, to: string): Promise<boolean> {
+    checkKey(to);
+    const info = await this.head(from);
+    if (info === undefined) return false;
+    try {
+      await this.drafts.copy(from, info.size, to);
+      return true;
+    } catch (error) {
+      if (error instanceof DraftGoneError) return false;
+      throw error;
     }
   }
 

@@ -4,6 +4,7 @@ import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
 import { ExpiredError } from "./faults.ts";
 import { PROBES } from "./probe.ts";
+import type { StorePromises } from "./settings.ts";
 import { Versions } from "./versions.ts";
 
 /** S3's own: keys in one deletion. */
@@ -15,18 +16,32 @@ export class SignedDeletes implements FencedDeletes {
   readonly trash: Trash;
   readonly #at: (key: string) => S3Bucket;
   readonly #isAmazon: boolean;
+  readonly #promises: () => Promise<StorePromises>;
 
-  /** `at` says in which bucket a key lies. The lifetime is in whole seconds. What Amazon promises need not be asked. */
-  constructor(at: (key: string) => S3Bucket, lifetimeMs = PERMIT_LIFETIME_MS, isAmazon = false) {
+  /**
+   * `at` says in which bucket a key lies. The lifetime is in whole seconds. What Amazon promises need not be asked; of
+   * another store `promises` tells what it keeps of it.
+   */
+  constructor(
+    at: (key: string) => S3Bucket,
+    promises: () => Promise<StorePromises>,
+    lifetimeMs = PERMIT_LIFETIME_MS,
+    isAmazon = false,
+  ) {
     this.#at = at;
     this.#isAmazon = isAmazon;
+    this.#promises = promises;
     this.lifetimeMs = lifetimeMs;
     this.trash = new Versions(at);
   }
 
-  /** Asks for the deletion of an object with a permit that is just over, and with one that is not: six requests. */
+  /**
+   * Asks for the deletion of an object with a permit that is just over, and with one that is not: six requests. None where
+   * the store does not decide conditional writes: a permit is worth nothing without a mark that can be relied on.
+   */
   async isKept(): Promise<boolean> {
     if (this.#isAmazon) return true;
+    if (!(await this.#promises()).conditionalWrites) return false;
     const key = `${PROBES}${randomUUID()}`;
     const bucket = this.#at(key);
     const { asOf } = await bucket.put(key, Buffer.from("Does this store refuse what comes too late?\n"));

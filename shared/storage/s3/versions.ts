@@ -1,15 +1,25 @@
+import {
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  ListObjectVersionsCommand,
+  S3ServiceException,
+  type ListObjectVersionsCommandOutput,
+} from "@aws-sdk/client-s3";
 import { mapLimit } from "../concurrency.ts";
 import type { Trash } from "../driver.ts";
 import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
-import { codeOf } from "./faults.ts";
 
-/** Objects that are looked at, or copied, side by side. */
-const AT_ONCE = 8;
+/** Keys that are looked at side by side. */
+const AT_ONCE = 16;
+
+/** How stores say that they do not tell: it is not allowed, or they know no such thing. */
+const REFUSALS: ReadonlySet<number | undefined> = new Set([400, 403, 405, 501]);
 
 /**
- * A bucket that keeps versions, as a trash: what was deleted lies under a delete marker until the bucket's own rules remove
- * it. It is brought back by a copy, which is as young as a push; the marker stays below it.
+ * What was deleted from a bucket with versioning: a delete there only puts a marker over the object, and who takes that
+ * away has the object back. When versions go for good the bucket's own lifecycle says, so there is nothing to empty.
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManagingDelMarkers.html
  */
 export class Versions implements Trash {
   readonly #at: (key: string) => S3Bucket;
@@ -20,62 +30,94 @@ export class Versions implements Trash {
   }
 
   /** Of the bucket for what stays. */
-  async keeps(): Promise<boolean> {
-    return await this.#at("").isVersioned();
+  async keeps(): Promise<boolean | undefined> {
+    const bucket = this.#at("");
+    try {
+      const { Status } = await bucket.call("GetBucketVersioning", "", async (client, { Bucket }, limits) => {
+        return await client.send(new GetBucketVersioningCommand({ Bucket }), limits);
+      });
+      return Status === "Enabled";
+    } catch (error) {
+      const { cause } = error as Error;
+      const refusal = [error, cause].find((it) => it instanceof S3ServiceException);
+      if (!REFUSALS.has(refusal?.$metadata.httpStatusCode)) throw error;
+      return undefined;
+    }
   }
 
-  /** None: versions are the bucket's to remove. */
   async runs(): Promise<readonly string[]> {
     return [];
   }
 
-  async restore(items: readonly { readonly key: string }[]): Promise<readonly string[]> {
-    const there = await mapLimit(items, AT_ONCE, async ({ key }) => await this.#restore(key));
-    return items.filter((_, index) => there[index] !== true).map(({ key }) => key);
+  async restore(items: Parameters<Trash["restore"]>[0]): Promise<readonly string[]> {
+    for (const { key } of items) checkKey(key);
+    const found = await mapLimit(items, AT_ONCE, async ({ key }) => await this.#restore(key));
+    return items.filter((_, index) => found[index] !== true).map(({ key }) => key);
   }
 
   async empty(): Promise<void> {
-    // The bucket's lifecycle does.
+    // The lifecycle does.
   }
 
-  /** False if there is neither an object nor a version of it. */
+  /** Takes the markers away that lie over the newest version. False where there is none. */
   async #restore(key: string): Promise<boolean> {
-    checkKey(key);
-    const bucket = this.#at(key);
-    if ((await bucket.head(key)) !== undefined) return true;
-    const last = await bucket.lastVersion(key);
-    if (last === undefined) return false;
-    try {
-      await copyVersion(bucket, key, last);
-    } catch (error) {
-      // The lifecycle removed it in between.
-      const cause = error instanceof Error ? (error.cause ?? error) : error;
-      if (["NoSuchKey", "NoSuchVersion"].includes(codeOf(cause) ?? "")) return false;
-      throw error;
+    const markers: string[] = [];
+    for await (const { id, isMarker } of this.#versionsOf(key)) {
+      if (isMarker) {
+        markers.push(id);
+        continue;
+      }
+      // The newest last: the object is gone until all are.
+      for (const marker of markers.toReversed()) await this.#deleteVersion(key, marker);
+      return true;
     }
-    return true;
+    return false;
+  }
+
+  /** The versions of a key, the newest first. */
+  async *#versionsOf(key: string): AsyncGenerator<{ readonly id: string; readonly isMarker: boolean }> {
+    let after: Pick<ListObjectVersionsCommandOutput, "NextKeyMarker" | "NextVersionIdMarker"> = {};
+    for (;;) {
+      const { NextKeyMarker: KeyMarker, NextVersionIdMarker: VersionIdMarker } = after;
+      const page = await this.#at(key).call("ListObjectVersions", key, async (client, { Bucket, Key }, limits) => {
+        const command = new ListObjectVersionsCommand({ Bucket, Prefix: Key, KeyMarker, VersionIdMarker });
+        const answer = await client.send(command, limits);
+        const own = <T extends { Key?: string | undefined }>(all: readonly T[] = []): readonly T[] =>
+          all.filter((version) => version.Key === Key);
+        return { ...answer, versions: own(answer.Versions), markers: own(answer.DeleteMarkers) };
+      });
+      yield* inOrder([
+        ...page.versions.map((version) => ({ ...version, isMarker: false })),
+        ...page.markers.map((version) => ({ ...version, isMarker: true })),
+      ]);
+      if (page.IsTruncated !== true || page.NextKeyMarker === undefined) return;
+      after = page;
+    }
+  }
+
+  async #deleteVersion(key: string, VersionId: string): Promise<void> {
+    await this.#at(key).call("DeleteObject", key, async (client, name, limits) => {
+      await client.send(new DeleteObjectCommand({ ...name, VersionId }), limits);
+    });
   }
 }
 
-async function copyVersion(bucket: S3Bucket, key: string, last: { version: string; size: number }): Promise<void> {
-  const { version, size } = last;
-  const { thresholdBytes, partBytes, concurrency } = bucket.settings.copy;
-  const source = { bucket, key, version };
-  if (size <= thresholdBytes) {
-    await bucket.copy(source, key);
-    return;
-  }
-  const ranges = Array.from({ length: Math.ceil(size / partBytes) }, (_, index) => {
-    return { start: index * partBytes, end: Math.min(size, (index + 1) * partBytes) - 1 };
-  });
-  const upload = await bucket.createUpload(key, { withSums: false });
-  try {
-    const parts = await mapLimit(ranges, concurrency, async (range, index) => {
-      return await bucket.copyPart(upload, index + 1, source, range);
-    });
-    await bucket.completeUpload(upload, parts);
-  } catch (error) {
-    await bucket.giveUp(upload);
-    throw error;
-  }
+interface Listed {
+  readonly VersionId?: string | undefined;
+  readonly IsLatest?: boolean | undefined;
+  readonly LastModified?: Date | undefined;
+  readonly isMarker: boolean;
+}
+
+/**
+ * The SDK gives versions and markers apart, each the newest first: so by their times, and of the same second the latest,
+ * then markers.
+ */
+function inOrder(versions: readonly Listed[]): { readonly id: string; readonly isMarker: boolean }[] {
+  const rank = ({ IsLatest, isMarker }: Listed): number => (IsLatest === true ? 2 : isMarker ? 1 : 0);
+  const time = ({ LastModified, IsLatest }: Listed): number =>
+    IsLatest === true ? Infinity : (LastModified?.getTime() ?? 0);
+  return [...versions]
+    .sort((a, b) => (time(a) === time(b) ? rank(b) - rank(a) : time(b) - time(a)))
+    .map(({ VersionId = "", isMarker }) => ({ id: VersionId, isMarker }));
 }

@@ -18,7 +18,7 @@ describe("with no file", () => {
         redirect: { disabled: false, except: { networks: [], clients: [] }, trustedProxies: [] },
         tagConcurrency: 8,
         immutableTags: [],
-        gc: { graceMs: 86_400_000, retention: [], recordPulls: "never" },
+        gc: { graceMs: 86_400_000, retention: [], recordPulls: "never", setAside: false, trashMs: 604_800_000 },
         uploadPurging: { enabled: true, ageMs: 604_800_000, intervalMs: 86_400_000, dryRun: false },
       },
       auth: { kind: "none" },

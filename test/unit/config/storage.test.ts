@@ -14,6 +14,8 @@ honours([
   ["storage", { inmemory: {}, maintenance: { readonly: false } }, (c) => c.storage.readOnly, false],
   ["storage", { inmemory: {} }, (c) => c.storage.gc.graceMs, 86_400_000],
   ["storage", { inmemory: {}, maintenance: { gc: { grace: "90m" } } }, (c) => c.storage.gc.graceMs, 5_400_000],
+  ["storage", { inmemory: {}, maintenance: { gc: { trash: true } } }, (c) => c.storage.gc.setAside, true],
+  ["storage", { inmemory: {}, maintenance: { gc: { trashage: "48h" } } }, (c) => c.storage.gc.trashMs, 172_800_000],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
   ["storage", { inmemory: {} }, (c) => c.storage.immutableTags, []],
