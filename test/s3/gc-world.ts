@@ -46,9 +46,9 @@ export class BucketWorld extends World {
     return (await this.driver.look(layout.gcLease, MIB)).asOf.getTime();
   }
 
-  /** Waits until so much time has passed by the store's clock, and a second, since it tells whole ones. */
+  /** Waits until so much time has passed by the store's clock, and two seconds, since it tells whole ones, and some servers late. */
   async passed(ms: number): Promise<void> {
-    const end = (await this.now()) + ms + 1000;
+    const end = (await this.now()) + ms + 2000;
     const isOver = async (): Promise<boolean> => {
       await delay(POLL_MS);
       return (await this.now()) > end;
