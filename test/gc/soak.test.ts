@@ -90,17 +90,25 @@ test.each([
 
     // Nobody disturbs any more.
     await delay(Math.max(TIMES.horizonMs, TIMES.takeoverMs, UPLOAD_AGE_MS) + 2000);
+    const { asOf: rested } = await driver.list(layout.blobMarks, { limit: 1 });
     const runs = [];
+    // A run that a killed collector left is gone on with first: it found what was garbage before.
+    for (let left = true; left;) {
+      const summary = await soakCollector(driver, untagged).run();
+      left = new Date(summary.begun) < rested;
+      if (left) console.log(`went on with ${summary.run}, which a collector had left: ${summary.outcome}`);
+      else runs.push(summary);
+    }
     // Where manifests go too, the blobs that only these need are garbage when they are gone.
-    for (let run = 0; run < (untagged ? 4 : 2); run++) {
-      if (run > 0) await delay(TIMES.settleMs + 2000);
+    while (runs.length < (untagged ? 4 : 2)) {
+      await delay(TIMES.settleMs + 2000);
       runs.push(await soakCollector(driver, untagged).run());
     }
     expect(runs.map(({ outcome, reason }) => reason ?? outcome)).toEqual(runs.map(() => "done"));
     await readAll();
     await expectClean(driver, common);
-    const { pushes, mounts, deletedManifests, deletedBlobs } = common.tally;
-    for (const count of [pushes, mounts, deletedManifests, deletedBlobs, collectors.tally.runs]) {
+    const { pushes, mounts, deletedManifests } = common.tally;
+    for (const count of [pushes, mounts, deletedManifests, collectors.tally.runs]) {
       expect(count).toBeGreaterThan(0);
     }
     expect(collectors.tally.deleted + runs.reduce((sum, { deleted }) => sum + deleted, 0)).toBeGreaterThan(0);
