@@ -111,64 +111,67 @@ export function fencedDeleteContract(
       expect(await keys()).toEqual(["clock"]);
     });
 
-    describe.runIf(revokes)("revoked", () => {
-      it("do nothing and say so, whoever revoked the permit, and others go on", async () => {
-        for (const key of ["a", "b", "c"]) await put(key);
-        const [permit, other] = [await open(), await open()];
-        expect(await driver.fenced.delete([{ key: "a", permit }])).toEqual([]);
-        await store.peer().fenced.revoke(permit.id);
-        expect(await driver.fenced.delete([{ key: "b", permit }])).toEqual(["b"]);
-        expect(await driver.fenced.delete([{ key: "c", permit: other }])).toEqual([]);
-        expect(await keys()).toEqual(["b", "clock"]);
-      });
+    // What a store does not have is no test of it: CI takes a test that is skipped for a fault.
+    if (revokes)
+      describe("revoked", () => {
+        it("do nothing and say so, whoever revoked the permit, and others go on", async () => {
+          for (const key of ["a", "b", "c"]) await put(key);
+          const [permit, other] = [await open(), await open()];
+          expect(await driver.fenced.delete([{ key: "a", permit }])).toEqual([]);
+          await store.peer().fenced.revoke(permit.id);
+          expect(await driver.fenced.delete([{ key: "b", permit }])).toEqual(["b"]);
+          expect(await driver.fenced.delete([{ key: "c", permit: other }])).toEqual([]);
+          expect(await keys()).toEqual(["b", "clock"]);
+        });
 
-      it("while many are under way: what was answered as deleted is gone, all else is there for good", async () => {
-        const all = Array.from({ length: 60 }, (_, i) => `k/${i}`);
-        await Promise.all(all.map(async (key) => await put(key)));
-        const permit = await open();
-        const deletions = all.map(async (key) => await driver.fenced.delete([{ key, permit }]));
-        await deletions[0];
-        await store.peer().fenced.revoke(permit.id);
-        const there = await keys();
-        const refused = (await Promise.all(deletions)).flat();
-        expect(there.filter((key) => key !== "clock").sort()).toEqual([...refused].sort());
-        expect(await keys()).toEqual(there);
+        it("while many are under way: what was answered as deleted is gone, all else is there for good", async () => {
+          const all = Array.from({ length: 60 }, (_, i) => `k/${i}`);
+          await Promise.all(all.map(async (key) => await put(key)));
+          const permit = await open();
+          const deletions = all.map(async (key) => await driver.fenced.delete([{ key, permit }]));
+          await deletions[0];
+          await store.peer().fenced.revoke(permit.id);
+          const there = await keys();
+          const refused = (await Promise.all(deletions)).flat();
+          expect(there.filter((key) => key !== "clock").sort()).toEqual([...refused].sort());
+          expect(await keys()).toEqual(there);
+        });
       });
-    });
 
     it(`are ${keeps ? "" : "not "}kept in a trash`, async () => {
       expect((await driver.fenced.trash?.keeps()) ?? false).toBe(keeps);
     });
 
-    it.runIf(keeps)("are brought back from the trash", async () => {
-      const trash = driver.fenced.trash as Trash;
-      const long = `${"n".repeat(190)}/${"m".repeat(190)}/x`;
-      for (const key of ["a/b", "again", "c", "empty", long]) await put(key, `bytes of ${key}`);
-      const [one, two, three] = [await open(newId("1")), await open(newId("1")), await open(newId("2"))];
-      await driver.fenced.delete(["a/b", "again", long].map((key) => ({ key, permit: one })));
-      await driver.fenced.delete([{ key: "c", permit: two }]);
-      await driver.fenced.delete([{ key: "empty", permit: three }]);
-      await driver.fenced.revoke(one.id); // the other is not: the run died
-      await put("again", "anew");
-      expect(await trash.runs()).toEqual(["1", "2"]);
+    if (keeps)
+      it("are brought back from the trash", async () => {
+        const trash = driver.fenced.trash as Trash;
+        const long = `${"n".repeat(190)}/${"m".repeat(190)}/x`;
+        for (const key of ["a/b", "again", "c", "empty", long]) await put(key, `bytes of ${key}`);
+        const [one, two, three] = [await open(newId("1")), await open(newId("1")), await open(newId("2"))];
+        await driver.fenced.delete(["a/b", "again", long].map((key) => ({ key, permit: one })));
+        await driver.fenced.delete([{ key: "c", permit: two }]);
+        await driver.fenced.delete([{ key: "empty", permit: three }]);
+        await driver.fenced.revoke(one.id); // the other is not: the run died
+        await put("again", "anew");
+        expect(await trash.runs()).toEqual(["1", "2"]);
 
-      const items = ["a/b", "again", long, "never"].map((key) => ({ key, id: one.id }));
-      expect(await trash.restore([...items, { key: "c", id: two.id }])).toEqual(["never"]);
-      const back = ["a/b", "again", "c", "clock", long].sort();
-      expect(await keys()).toEqual(back);
-      for (const key of ["a/b", "c", long]) {
-        const { object, asOf } = await driver.look(key, 1000);
-        expect(Buffer.from(object?.bytes ?? []).toString()).toBe(`bytes of ${key}`);
-        expect(asOf.getTime() - (object?.lastModified.getTime() ?? 0)).toBeLessThan(10_000);
-      }
-      expect(Buffer.from((await driver.read("again", 100)) ?? []).toString()).toBe("anew");
+        const items = ["a/b", "again", long, "never"].map((key) => ({ key, id: one.id }));
+        expect(await trash.restore([...items, { key: "c", id: two.id }])).toEqual(["never"]);
+        const back = ["a/b", "again", "c", "clock", long].sort();
+        expect(await keys()).toEqual(back);
+        for (const key of ["a/b", "c", long]) {
+          const { object, asOf } = await driver.look(key, 1000);
+          expect(Buffer.from(object?.bytes ?? []).toString()).toBe(`bytes of ${key}`);
+          expect(asOf.getTime() - (object?.lastModified.getTime() ?? 0)).toBeLessThan(10_000);
+        }
+        expect(Buffer.from((await driver.read("again", 100)) ?? []).toString()).toBe("anew");
 
-      await trash.empty("1");
-      await trash.empty("2");
-      expect(await trash.runs()).toEqual([]);
-      expect(await trash.restore([{ key: "empty", id: three.id }])).toEqual(["empty"]);
-      expect(await keys()).toEqual(back);
-      expect((await store.residue()).filter((name) => name.startsWith(".lading/"))).toEqual([]);
-    });
+        await trash.empty("1");
+        await trash.empty("2");
+        expect(await trash.runs()).toEqual([]);
+        expect(await trash.restore([{ key: "empty", id: three.id }])).toEqual(["empty"]);
+        expect(await keys()).toEqual(back);
+        expect((await store.residue()).filter((name) => name.startsWith(".lading/"))).toEqual([]);
+      });
   });
 }

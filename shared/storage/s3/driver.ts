@@ -28,6 +28,7 @@ import { infoOf } from "./answers.ts";
 import { S3Bucket } from "./bucket.ts";
 import { answeredAt, type S3Call } from "./client.ts";
 import { S3Drafts } from "./drafts.ts";
+import { FOLDER_GOES } from "./folders.ts";
 import { attemptsOf, codeOf, CONFLICT, faultOf } from "./faults.ts";
 import { SignedDeletes } from "./fenced-deletes.ts";
 import { PROBES } from "./probe.ts";
@@ -39,8 +40,6 @@ const PAGE = 1000;
 const INLINE_BYTES = 64 * 1024;
 /** Sorts after every key below a prefix: keys are printable ASCII. */
 const AFTER_ALL = "\x7f";
-/** What versitygw says of a write beside which the folder of another key, the last in it, is removed. */
-const FOLDER_GOES = ["ObjectParentIsFile", "ExistingObjectIsDirectory"];
 /** Two conditional writes at one moment are told to try again. */
 const CONTENDED: ReadonlySet<string> = new Set([CONFLICT, "OperationAborted", ...FOLDER_GOES]);
 const CONFLICT_TRIES = 5;

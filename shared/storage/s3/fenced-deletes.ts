@@ -3,6 +3,7 @@ import { PERMIT_LIFETIME_MS, type FencedDelete, type FencedDeletes, type Trash }
 import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
 import { ExpiredError } from "./faults.ts";
+import { despiteFolders } from "./folders.ts";
 import { PROBES } from "./probe.ts";
 import type { StorePromises } from "./settings.ts";
 import { Versions } from "./versions.ts";
@@ -44,7 +45,8 @@ export class SignedDeletes implements FencedDeletes {
     if (!(await this.#promises()).conditionalWrites) return false;
     const key = `${PROBES}${randomUUID()}`;
     const bucket = this.#at(key);
-    const { asOf } = await bucket.put(key, Buffer.from("Does this store refuse what comes too late?\n"));
+    const bytes = Buffer.from("Does this store refuse what comes too late?\n");
+    const { asOf } = await despiteFolders(async () => await bucket.put(key, bytes));
     try {
       const over = { id: "probe/over", since: new Date(asOf.getTime() - this.lifetimeMs - 1000) };
       const refused = (await this.delete([{ key, permit: over }])).length === 1;

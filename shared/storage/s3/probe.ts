@@ -8,6 +8,7 @@ import { S3ServiceException } from "@aws-sdk/client-s3";
 import type { PutCondition } from "../driver.ts";
 import { S3Bucket } from "./bucket.ts";
 import { attemptsOf, codeOf, faultOf } from "./faults.ts";
+import { despiteFolders } from "./folders.ts";
 import { AMAZON_S3, type S3Settings, type StorePromises } from "./settings.ts";
 
 /** Below this lies nothing but what is being asked with. */
@@ -57,7 +58,7 @@ async function askWith(bucket: S3Bucket, key: string): Promise<StoreProbe> {
   const weaker: string[] = [];
   let etag: string;
   try {
-    ({ etag } = await bucket.put(key, BYTES));
+    ({ etag } = await despiteFolders(async () => await bucket.put(key, BYTES)));
   } catch (error) {
     if (codeOf(error) !== "AccessDenied") throw faultOf("PutObject", key, error);
     const unknown = "may not be written to with these credentials: what it promises is taken to be what Amazon S3 does";
