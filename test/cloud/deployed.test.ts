@@ -258,6 +258,12 @@ describe("the stack as it is synthesized", () => {
     expect(seen.filter(({ level }) => level === "fail")).toEqual([]);
   });
 
+  it("took less memory than it is given", () => {
+    const peak = cloud.events.peakMib();
+    expect(peak).toBeGreaterThan(20);
+    expect(peak).toBeLessThan(cloud.deployment.registry.memoryMb ?? 0);
+  });
+
   it("had each right that it needed, and needed each right that it has", () => {
     const { registry, uploads, collector } = cloud.policies;
     expect({ registry: registry.denied, uploads: uploads.denied, collector: collector.denied }).toEqual({

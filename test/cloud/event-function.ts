@@ -1,5 +1,6 @@
 /** A Lambda function: processes that each answer one event at a time, and stand still in between. */
 import { spawn, type ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 
@@ -25,6 +26,8 @@ export interface EventFunction {
   readonly lines: readonly string[];
   /** Processes that were started so far. */
   readonly started: () => number;
+  /** The most memory that one of its processes that run has held, in MiB: Lambda would have ended it above its setting. */
+  readonly peakMib: () => number;
   /** Ends the processes that answer nothing just now, as Lambda does when it likes. */
   retire(): Promise<void>;
   close(): Promise<void>;
@@ -58,6 +61,7 @@ export function createEventFunction({ node, bundle, env, concurrency }: EventFun
   return {
     lines,
     started: () => started,
+    peakMib: () => Math.max(0, ...[...all].map(peakOf)),
     invoke: async (event) => {
       let child = idle.pop();
       if (child === undefined) {
@@ -75,6 +79,11 @@ export function createEventFunction({ node, bundle, env, concurrency }: EventFun
     retire: async () => await end(idle.splice(0)),
     close: async () => await end([...all]),
   };
+}
+
+function peakOf({ pid }: ChildProcess): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
 }
 
 /** Kills them: a process that stands still hears nothing else. */
