@@ -58,7 +58,6 @@ export async function nightly(
       const { uploads: sessions, uploadBytes: bytes } = outcome.summary;
       logger.info("purged abandoned uploads", { sessions, bytes, dryRun });
       logger.info("brought the catalog up to date");
-      await removeLeftovers(composition, ageMs, attempt);
     } else if (!isLeftForLater(outcome)) {
       await tidy(composition, uploadPurging, attempt);
     }
@@ -108,18 +107,6 @@ function isLeftForLater(outcome: unknown): boolean {
   return !(outcome instanceof Error) && ["more", "idle"].includes((outcome as StepOutcome).state);
 }
 
-/** Ends multipart uploads that nobody will complete, and what else the store keeps of processes that died. */
-async function removeLeftovers(
-  { driver }: Pick<Composition, "driver">,
-  ageMs: number,
-  attempt: Attempt,
-): Promise<void> {
-  await attempt("removed what uploads left in the store", async () => {
-    await driver.removeLeftovers?.(ageMs, layout.root);
-    return undefined;
-  });
-}
-
 /** What needs no collection. */
 async function tidy(
   { registry, driver }: Composition,
@@ -130,7 +117,12 @@ async function tidy(
     const { sessions, bytes } = await registry.purgeUploads({ ageMs, dryRun });
     return { sessions: sessions.length, bytes, dryRun };
   });
-  if (!dryRun) await removeLeftovers({ driver }, ageMs, attempt);
+  if (!dryRun) {
+    await attempt("removed what uploads left in the store", async () => {
+      await driver.removeLeftovers?.(ageMs, layout.root);
+      return undefined;
+    });
+  }
   await attempt("brought the catalog up to date", async () => await registry.refreshCatalog({ ageMs: 0 }));
 }
 

@@ -61,5 +61,12 @@ export function observed(driver: StorageDriver, tell: (call: StorageCall) => voi
     },
     ...(driver.presigner === undefined ? {} : { presigner: driver.presigner }),
     ...(driver.parts === undefined ? {} : { parts: driver.parts.map(observedPart) }),
+    ...(driver.removeLeftovers === undefined
+      ? {}
+      : {
+          removeLeftovers: async (ageMs, prefix) =>
+            await timed("leftovers", async () => await driver.removeLeftovers?.(ageMs, prefix)),
+        }),
+    ...(driver.close === undefined ? {} : { close: () => driver.close?.() }),
   };
 }
