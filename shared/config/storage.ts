@@ -9,6 +9,7 @@ import {
   count,
   duration,
   flag,
+  longDuration,
   longestTimerMs,
   map,
   named,
@@ -46,11 +47,11 @@ const uploadPurging = section({
 
 /** Our own section. A grace period shorter than a minute would not outlast a push. */
 const garbageCollection = section({
-  grace: setting(duration({ least: 60_000 })),
+  grace: setting(longDuration({ least: 60_000 })),
   retention,
   recordpulls: setting(flag()),
   trash: setting(flag()),
-  trashage: setting(duration({ least: 1 })),
+  trashage: setting(longDuration({ least: 1 })),
 });
 
 /** `readonly: {enabled: true}`, or `readonly: true` as people write it. Never empty: it would mean nothing. */

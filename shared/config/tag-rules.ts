@@ -2,7 +2,7 @@ import type * as z from "zod";
 import { isNamePattern, type TagPatterns } from "../oci/name-pattern.ts";
 import type { RetentionRule } from "./config.ts";
 import type { KeyPath, Report } from "./report.ts";
-import { count, duration, listOf, map, setting, texts } from "./values.ts";
+import { count, listOf, longDuration, map, setting, texts } from "./values.ts";
 
 const patterns = () => setting(texts("a list of patterns, such as [prod/**, v*]"));
 
@@ -19,10 +19,10 @@ export const retention = listOf(
     keep: map({
       last: setting(count(1)),
       matching: patterns(),
-      youngerthan: setting(duration({ least: 1 })),
-      pulledwithin: setting(duration({ least: 1 })),
+      youngerthan: setting(longDuration({ least: 1 })),
+      pulledwithin: setting(longDuration({ least: 1 })),
     }).optional(),
-    expireuntagged: setting(duration({ least: 1 })),
+    expireuntagged: setting(longDuration({ least: 1 })),
   }),
 );
 

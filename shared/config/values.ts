@@ -132,6 +132,7 @@ const unitMs: Readonly<Record<string, number>> = {
   m: 60_000,
   h: 3_600_000,
 };
+const DAY_MS = 24 * 3_600_000;
 const durationPart = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/gu;
 
 /** What a timer of Node can hold; it takes a longer time for 1 ms. A little under 25 days. */
@@ -142,10 +143,33 @@ export const longestTimerMs = 2 ** 31 - 1;
  * nanoseconds, which nobody who writes it means.
  */
 export function duration({ least = 0, most = Infinity }: { least?: number; most?: number }): z.ZodType<number> {
-  const range = [least > 0 ? "above 0" : "", most === longestTimerMs ? "at most 596h" : ""].filter(Boolean);
-  const expected = `a duration with its unit, such as 10s or 1h30m${range.map((words) => `, ${words}`).join("")}`;
+  return durationAs("10s or 1h30m", durationMs, least, most);
+}
+
+/** The same, and days: for settings that distribution does not have. Go's durations have none. */
+export function longDuration({ least = 0 }: { least?: number }): z.ZodType<number> {
+  const withDays = (input: string): number | undefined => {
+    const [, days, rest = ""] = /^(\d+(?:\.\d+)?)d(.*)$/.exec(input) ?? [];
+    if (days === undefined) return durationMs(input);
+    const ms = rest === "" ? 0 : durationMs(rest);
+    return ms === undefined ? undefined : Math.ceil(Number(days) * DAY_MS) + ms;
+  };
+  return durationAs("30d or 12h", withDays, least, Infinity);
+}
+
+function durationAs(
+  examples: string,
+  parse: (input: string) => number | undefined,
+  least: number,
+  most: number,
+): z.ZodType<number> {
+  const range = [
+    least <= 1 ? (least > 0 ? "above 0" : "") : `at least ${least / 1000}s`,
+    most === longestTimerMs ? "at most 596h" : "",
+  ].filter(Boolean);
+  const expected = `a duration with its unit, such as ${examples}${range.map((words) => `, ${words}`).join("")}`;
   return value(expected, (input) => {
-    const ms = input === 0 || input === "0" ? 0 : typeof input === "string" ? durationMs(input) : undefined;
+    const ms = input === 0 || input === "0" ? 0 : typeof input === "string" ? parse(input) : undefined;
     return ms !== undefined && ms >= least && ms <= most ? ms : undefined;
   });
 }

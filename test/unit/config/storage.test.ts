@@ -14,6 +14,8 @@ honours([
   ["storage", { inmemory: {}, maintenance: { readonly: false } }, (c) => c.storage.readOnly, false],
   ["storage", { inmemory: {} }, (c) => c.storage.gc.graceMs, 86_400_000],
   ["storage", { inmemory: {}, maintenance: { gc: { grace: "90m" } } }, (c) => c.storage.gc.graceMs, 5_400_000],
+  ["storage", { inmemory: {}, maintenance: { gc: { grace: "2d" } } }, (c) => c.storage.gc.graceMs, 172_800_000],
+  ["storage", { inmemory: {}, maintenance: { gc: { trashage: "1.5d6h" } } }, (c) => c.storage.gc.trashMs, 151_200_000],
   ["storage", { inmemory: {}, maintenance: { gc: { trash: true } } }, (c) => c.storage.gc.setAside, true],
   ["storage", { inmemory: {}, maintenance: { gc: { trashage: "48h" } } }, (c) => c.storage.gc.trashMs, 172_800_000],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
@@ -106,9 +108,9 @@ refuses([
     'storage.maintenance.gc.retention.0.keep.matching.0: expected a pattern of letters, digits and . _ - /, with * ** ? {a,b}, got "("',
   ],
   [
-    retained({ expireuntagged: "30d" }),
+    retained({ expireuntagged: "30" }),
     {},
-    'storage.maintenance.gc.retention.0.expireuntagged: expected a duration with its unit, such as 10s or 1h30m, above 0, got "30d"',
+    'storage.maintenance.gc.retention.0.expireuntagged: expected a duration with its unit, such as 30d or 12h, above 0, got "30"',
   ],
   [
     file({ storage: { inmemory: {}, tag: { immutable: [{ tags: ["^v.*$"] }] } } }),
@@ -161,7 +163,11 @@ refuses([
     'storage.maintenance.uploadpurging.interval: expected a duration with its unit, such as 10s or 1h30m, above 0, at most 596h, got "0s"',
   ],
   [file({ storage: { inmemory: {}, maintenance: { uploadpurging: { interval: "720h" } } } }), {}, "at most 596h"],
-  [file({ storage: { inmemory: {}, maintenance: { gc: { grace: "59s" } } } }), {}, "storage.maintenance.gc.grace"],
+  [
+    file({ storage: { inmemory: {}, maintenance: { gc: { grace: "59s" } } } }),
+    {},
+    "storage.maintenance.gc.grace: expected a duration with its unit, such as 30d or 12h, at least 60s, got",
+  ],
   [
     file({ storage: { inmemory: {}, tag: { concurrencylimit: -1 } } }),
     {},
