@@ -15,6 +15,8 @@ const FILE = "docs/cost.md";
 const LAYERS = 5;
 const IMAGE_GB = 0.1;
 const DAYS = 30;
+/** How often the schedule of `infra/settings.ts` calls the collector in a night. */
+const NIGHT_CALLS = 16;
 
 /** Requests of a client's, by where they go. */
 interface Asked {
@@ -141,17 +143,19 @@ export async function costPage(): Promise<string> {
     const ours = storedGb * PRICES.storedGb + pushes * push + pulls * pull;
     return [name, money(ours), money(storedGb * PRICES.ecrGb), money(server(storedGb)), money(traffic)];
   });
+  const idle =
+    (PRICES.callsMillion + PRICES.getMillion) / 1e6 + (ASSUMED.idleMs / 1000) * ASSUMED.eventGb * PRICES.gbSecond;
   const nights = (objects: number): string => money((objects / 1000) * 5e-6 * DAYS);
   const text = `# What it costs
 
-Computed by \`npm run cost\` from the [table of requests](requests.md), which the suites hold true, and the list prices of us-east-1 in \`bench/prices.ts\`; a test makes this page again. **Nobody has seen a bill**: the prices of S3, API Gateway, Lambda and ECR are from their price pages as others quote them, those of Web Functions are not published where we could read them, and how long a call takes on AWS is assumed (${ASSUMED.eventMs} ms of ${ASSUMED.eventGb} GB; uploads at ${ASSUMED.uploadMbSecond} MB/s in ${ASSUMED.uploadGb} GB). Free tiers are left out but for the 100 GB of traffic.
+Computed by \`npm run cost\` from the [table of requests](requests.md), which the suites hold true, and the list prices of us-east-1 in \`bench/prices.ts\`; a test makes this page again. **Nobody has seen a bill**: the prices of S3, API Gateway, Lambda and ECR are from their price pages as others quote them, those of Web Functions are not published where we could read them, and how long a call takes on AWS is assumed (${ASSUMED.eventMs} ms of ${ASSUMED.eventGb} GB, ${ASSUMED.idleMs / 1000} s of it where the collector has nothing to do; uploads at ${ASSUMED.uploadMbSecond} MB/s in ${ASSUMED.uploadGb} GB). Free tiers are left out but for the 100 GB of traffic.
 
 ## Idle
 
 Nothing is billed by the hour, which a test of the template's resource types holds true. What is left while nobody pushes is
 
 - ${money(PRICES.storedGb)} a month for each GB that is stored; what was deleted or replaced costs the same until the undo window ends (14 days),
-- ${nights(1_000_000)} a month for a night's listings of a million objects, and a few cents of the function that collects,
+- ${nights(1_000_000)} a month for a night's listings of a million objects, a few cents of the function that collects, and ${cents(NIGHT_CALLS * DAYS * idle)} for its ${NIGHT_CALLS} calls a night, most of which find nothing to do,
 - logs that are kept, ${money(0.03)} a month for each GB.
 
 Up to ten alarms and three dashboards of an account are free; the stack has eight and one.

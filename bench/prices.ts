@@ -7,6 +7,8 @@ export const PRICES = {
   storedGb: 0.023,
   /** To the internet, for a GB after 100 GB a month that are free in an account; within the region nothing. */
   egressGb: 0.09,
+  /** S3, for a million GETs. */
+  getMillion: 0.4,
   /** HTTP API, for a million requests of up to 512 KB. */
   apiMillion: 1,
   /** Lambda, for a million calls; and for a GB and second on arm64. */
@@ -32,6 +34,8 @@ export const ASSUMED = {
   /** Of the event function: milliseconds and GB. Passwords are checked once in a while, in 300 ms. */
   eventMs: 60,
   eventGb: 1.769,
+  /** Of a call of the collector that finds nothing to do: most of it is the start of its process. */
+  idleMs: 1000,
   /** Of the upload function, whose rates are not published: as if it were a function of 2 GB that takes 100 MB/s. */
   uploadGb: 2,
   uploadMbSecond: 100,

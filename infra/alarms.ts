@@ -20,7 +20,9 @@ export interface Watched {
   readonly failures: Queue;
 }
 
-const [FIVE_MINUTES, HOUR, DAY] = [Duration.minutes(5), Duration.hours(1), Duration.days(1)];
+const [FIVE_MINUTES, DAY] = [Duration.minutes(5), Duration.days(1)];
+/** Longer than from one try of a night to the next, so that a night whose tries all fail is one alarm. */
+const TRIES = Duration.hours(6);
 /** API Gateway waits for 30 s. */
 const SLOW_MS = 20_000;
 
@@ -77,19 +79,20 @@ export function createAlarms(scope: Construct, settings: Settings, watched: Watc
       from: 5,
     }),
     alarm("CollectorErrors", {
-      metric: gc.metricErrors({ period: HOUR }),
-      says: "The collector failed. Its log says why; it is tried again.",
+      metric: gc.metricErrors({ period: TRIES }),
+      says: "The collector failed. Its log says why; it is tried again an hour later, as long as the night lasts.",
     }),
     alarm("Failures", {
       metric: failures.metricApproximateNumberOfMessagesVisible({ period: FIVE_MINUTES, statistic: Stats.MAXIMUM }),
-      says: "A run of the collector, or a change of the secret, was given up after retries. The queue holds the event.",
+      says: "A call of the collector, or a change of the secret, was given up after retries. The queue holds the event.",
     }),
   ];
   if (!settings.readOnly && isDaily(settings.gcSchedule)) {
     alarms.push(
       new Alarm(scope, "CollectorMissingAlarm", {
         metric: gc.metricInvocations({ period: DAY }),
-        alarmDescription: "The collector has not run for two days. After a deployment this is so until its first run.",
+        alarmDescription:
+          "The collector was not called for two days. After a deployment this is so until its first night.",
         threshold: 1,
         evaluationPeriods: 2,
         comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,

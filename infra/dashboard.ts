@@ -54,7 +54,7 @@ function healthy({ alarms, api, registry, uploads, gc, failures }: DashboardPart
         registry.metricDuration({ period, statistic: Stats.MAXIMUM, label: "registry function, longest" }),
       ]),
       graph("Collector", [
-        gc.metricInvocations({ period: DAY, label: "runs" }),
+        gc.metricInvocations({ period: DAY, label: "calls" }),
         gc.metricErrors({ period: DAY, label: "failed" }),
         gc.metricDuration({ period: DAY, statistic: Stats.MAXIMUM, label: "ms" }),
         failures.metricApproximateNumberOfMessagesVisible({ period: DAY, statistic: Stats.MAXIMUM, label: "given up" }),

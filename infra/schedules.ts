@@ -6,7 +6,10 @@ import { CfnSchedule } from "aws-cdk-lib/aws-scheduler";
 import type { IQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
 
-/** How long after its time a call that failed is still made, and how often it is tried again. */
+/**
+ * How long after its time a call that could not be made is still made, and how often that is tried. That a function failed is
+ * Lambda's affair, and the function's own.
+ */
 const RETRIES = { maximumEventAgeInSeconds: 4 * 60 * 60, maximumRetryAttempts: 10 };
 
 /** When a function is called, and with what. */

@@ -42,7 +42,7 @@ export interface Settings {
   readonly anonymousPull: boolean;
   readonly deletes: boolean;
   readonly readOnly: boolean;
-  /** When the collector runs: an expression of EventBridge Scheduler, and its time zone. */
+  /** When the collector is called, to begin a run or go on with one: an expression of EventBridge Scheduler, and its time zone. */
   readonly gcSchedule: string;
   readonly gcTimeZone: string;
   /** How long the collector leaves alone what nobody refers to, such as `24h`. */
@@ -60,6 +60,9 @@ export interface Settings {
   /** What becomes of images, users and logs when the stack is deleted. */
   readonly removal: "retain" | "destroy";
 }
+
+/** Calls through four hours of a night, each of which goes on with what the last one left; most find nothing to do. */
+const NIGHTLY = "cron(0/15 3-6 * * ? *)";
 
 /** Settings that cannot be, one sentence each. */
 export class SettingsError extends Error {
@@ -180,7 +183,7 @@ function withDefaults({ domainName, certificateArn, bucketName, bucketRegion, ..
     anonymousPull: values.anonymousPull ?? false,
     deletes: values.deletes ?? true,
     readOnly: values.readOnly ?? false,
-    gcSchedule: values.gcSchedule ?? "cron(0 3 * * ? *)",
+    gcSchedule: values.gcSchedule ?? NIGHTLY,
     gcTimeZone: values.gcTimeZone ?? "Etc/UTC",
     gcGrace: values.gcGrace ?? "24h",
     undoDays: values.undoDays ?? 14,

@@ -9,8 +9,15 @@ import type { Logger } from "../../shared/telemetry/logger.ts";
 import { compose, type Composition } from "../registry/compose.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
-/** No new run is begun so soon after the last one: a schedule may call more often, to go on with one that takes long. */
-const EVERY_MS = 20 * HOUR_MS;
+
+/**
+ * When a run is begun, since the schedule calls all through the night to go on with one that takes long. A run a night: 16
+ * hours are more than the nightly window and a call that is delivered hours late, and less than the 19 h 15 min from the
+ * window's last call to the next one's first where the clock goes forward in between. After a failure it is tried again in
+ * the same night, and not with every call.
+ */
+export const NIGHT = { everyMs: 16 * HOUR_MS, afterFailureMs: HOUR_MS } as const;
+
 /** What is left of an invocation's time for all that is not the collection. */
 const MARGIN_MS = 60_000;
 
@@ -20,10 +27,11 @@ export type RemainingTime = () => number;
 type Attempt = (what: string, work: () => Promise<object | undefined>) => Promise<void>;
 
 /**
- * Collects garbage, as far as the time goes: the next call goes on with it, be it a retry or the schedule's next. With it go
- * abandoned uploads, older than `storage.maintenance.uploadpurging.age`, and the index of repositories is brought up to
- * date; where the collection cannot be done they are seen to all the same. A registry that is read-only is left alone.
- * Throws after all of it was tried, so that the night counts as failed.
+ * Collects garbage, as far as the time goes: the schedule's next call goes on with it, and does nothing where the night's run
+ * is done, failed not long ago, or is another's just now. With it go abandoned uploads, older than
+ * `storage.maintenance.uploadpurging.age`, and the index of repositories is brought up to date; where the collection cannot
+ * be done they are seen to all the same. A registry that is read-only is left alone. Throws after all of it was tried, so
+ * that the night counts as failed.
  */
 export async function nightly(
   { config, notices }: LoadedConfig,
@@ -85,7 +93,7 @@ async function collect(
     ...options,
     refreshCatalog: async (names) => await registry.reconcileCatalog(names),
   });
-  return await collector.step({ ms: Math.max(0, remaining() - MARGIN_MS), everyMs: EVERY_MS });
+  return await collector.step({ ms: Math.max(0, remaining() - MARGIN_MS), ...NIGHT });
 }
 
 /** Logs the summary of a run at its end; gives what else there is to say. Throws what went wrong. */
@@ -103,8 +111,9 @@ function isDone(outcome: unknown): outcome is Extract<StepOutcome, { state: "don
   return !(outcome instanceof Error) && step.state === "done" && step.summary.outcome === "done";
 }
 
+/** Nothing to do now, or others do it. */
 function isLeftForLater(outcome: unknown): boolean {
-  return !(outcome instanceof Error) && ["more", "idle"].includes((outcome as StepOutcome).state);
+  return !(outcome instanceof Error) && ["more", "idle", "busy"].includes((outcome as StepOutcome).state);
 }
 
 /** What needs no collection. */

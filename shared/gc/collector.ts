@@ -11,12 +11,12 @@
  * A process may end at any moment: the next step goes on from what was kept last, or begins a new run, and the marks say
  * what is to be done with what was left half done.
  */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import * as z from "zod";
 import { layout } from "../registry/layout.ts";
 import { listChildren, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
 import { Deadline } from "./deadline.ts";
-import { Lease } from "./lease.ts";
+import { Lease, type LastRun } from "./lease.ts";
 import { beginOf } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
 import { Run, type RunOptions, type RunState } from "./run.ts";
@@ -48,10 +48,13 @@ export interface CollectorOptions extends RunOptions {
   readonly elapsed?: () => number;
 }
 
-/** How long a step may take, and whether a run may begin. */
+/** How long a step may take, and whether a run may begin. In milliseconds. */
 export interface StepLimits {
   readonly ms: number;
+  /** No run is begun so soon after a good one with the same options began. Default 0. */
   readonly everyMs?: number;
+  /** Nor so soon after one with these options has failed. Default 0. */
+  readonly afterFailureMs?: number;
   /** Ends the step before its time. */
   readonly signal?: AbortSignal;
 }
@@ -81,26 +84,43 @@ export class Collector {
 
   /**
    * Goes on with the run that is under way, or begins one. Ends well before `ms` have passed, unless a single request takes
-   * that long, or soon after `signal`. No run is begun within `everyMs` after the last good one began. What goes wrong in a
-   * run ends it with a summary that has the reason; only what goes wrong around it is thrown.
+   * that long, or soon after `signal`. What goes wrong in a run ends it with a summary that has the reason; only what goes
+   * wrong around it is thrown. Where there is nothing to do it costs one read.
    */
-  async step({ ms, everyMs = 0, signal }: StepLimits): Promise<StepOutcome> {
+  async step(limits: StepLimits): Promise<StepOutcome> {
     const started = this.#elapsed();
     const counts = noCounts();
     const driver = counted(this.#store, counts);
     const lease = new Lease(driver);
     if (!this.#options.dryRun) {
-      const busy = await lease.take(this.#options.leaseMs ?? LEASE_MS);
-      if (busy !== undefined) return { state: "busy", until: busy.busyUntil };
-      const { run, begun } = lease.content;
-      if (run === undefined && begun !== undefined && lease.asOf.getTime() - begun < everyMs) {
-        await lease.release(lease.content);
-        return { state: "idle" };
-      }
+      const until = await lease.look();
+      if (until !== undefined) return { state: "busy", until };
+      if (this.#isTooSoon(lease, limits)) return { state: "idle" };
+      if (!(await lease.take(this.#options.leaseMs ?? LEASE_MS))) return { state: "busy", until: lease.until };
     }
-    const options = { ...this.#options, ...(await undoingOf(driver, this.#options.setAside)) };
-    const step = new Step(driver, options, lease, counts, started, this.#elapsed);
-    return await step.work(ms, signal, (run) => (this.#run = run));
+    try {
+      const options = { ...this.#options, ...(await undoingOf(driver, this.#options.setAside)) };
+      const last = (begun: number, outcome: LastRun["outcome"]): LastRun => this.#last(lease, started, begun, outcome);
+      const step = new Step(driver, options, lease, counts, started, this.#elapsed, last);
+      return await step.work(limits.ms, limits.signal, (run) => (this.#run = run));
+    } catch (error) {
+      const last = this.#last(lease, started, lease.asOf.getTime(), "failed");
+      // What went wrong is what is told, and not that it could not be written down.
+      if (!this.#options.dryRun) await lease.release({ ...lease.content, last }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #last(lease: Lease, started: number, begun: number, outcome: LastRun["outcome"]): LastRun {
+    const ended = lease.asOf.getTime() + this.#elapsed() - started;
+    return { begun, ended, outcome, options: hashOf(optionsKey(this.#options)) };
+  }
+
+  #isTooSoon({ content: { run, last }, asOf }: Lease, { everyMs = 0, afterFailureMs = 0 }: StepLimits): boolean {
+    // What others asked for is no reason to leave undone what these options ask for.
+    if (run !== undefined || last?.options !== hashOf(optionsKey(this.#options))) return false;
+    const { begun, ended, outcome } = last;
+    return outcome === "done" ? asOf.getTime() - begun < everyMs : asOf.getTime() - ended < afterFailureMs;
   }
 
   /** Where the present run is, for who watches it; undefined before it has begun. */
@@ -135,6 +155,7 @@ class Step {
   readonly #counts: Counts;
   readonly #started: number;
   readonly #elapsed: () => number;
+  readonly #last: (begun: number, outcome: LastRun["outcome"]) => LastRun;
   #etag: string | undefined;
   /** Where the run's lists lie, once they do not change any more. */
   #kept: SnapshotParts | undefined;
@@ -146,6 +167,7 @@ class Step {
     counts: Counts,
     started: number,
     elapsed: () => number,
+    last: (begun: number, outcome: LastRun["outcome"]) => LastRun,
   ) {
     this.#driver = driver;
     this.#options = options;
@@ -153,6 +175,7 @@ class Step {
     this.#counts = counts;
     this.#started = started;
     this.#elapsed = elapsed;
+    this.#last = last;
   }
 
   async work(ms: number, signal: AbortSignal | undefined, onRun: (run: Run) => void): Promise<StepOutcome> {
@@ -194,7 +217,7 @@ class Step {
     const { asOf, object } = await this.#driver.look(stateOf(id), STATE_BYTES);
     if (object === undefined) return undefined;
     const kept = keptState.safeParse(JSON.parse(Buffer.from(object.bytes).toString()));
-    if (!kept.success || kept.data.options !== this.#optionsKey()) return undefined;
+    if (!kept.success || kept.data.options !== optionsKey(this.#options)) return undefined;
     const { state, snapshot: parts } = kept.data;
     if (asOf.getTime() - new Date(state.begun).getTime() > STALE_MS) return undefined;
     const snapshot = await readSnapshot(this.#driver, parts);
@@ -220,7 +243,7 @@ class Step {
     // Names of its own: another writer's parts are not among them.
     const prefix = `${layout.gcRun(id)}${randomUUID().slice(0, 8)}/`;
     const snapshot = this.#kept ?? (await writeSnapshot(this.#driver, prefix, run.snapshot()));
-    const body = Buffer.from(JSON.stringify({ state: run.state, snapshot, options: this.#optionsKey() }));
+    const body = Buffer.from(JSON.stringify({ state: run.state, snapshot, options: optionsKey(this.#options) }));
     try {
       const condition = this.#etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: this.#etag };
       await this.#driver.put(stateOf(id), body, condition);
@@ -250,12 +273,10 @@ class Step {
     if (dryRun) return { state: "done", summary };
     await writeSummary(this.#driver, summary);
     await this.#forget(id, new Date(begun));
-    const last = this.#lease.content;
-    await this.#lease.release(
-      failure === undefined
-        ? { cuts: run.cuts, begun: new Date(begun).getTime() }
-        : { cuts: last.cuts, begun: last.begun },
-    );
+    await this.#lease.release({
+      cuts: failure === undefined ? run.cuts : this.#lease.content.cuts,
+      last: this.#last(new Date(begun).getTime(), summary.outcome),
+    });
     return { state: "done", summary };
   }
 
@@ -273,12 +294,16 @@ class Step {
       }
     }
   }
+}
 
-  /** A run goes on as it was begun. */
-  #optionsKey(): string {
-    const { times, retention, force, setAside, uploadAgeMs } = this.#options;
-    return JSON.stringify({ times, retention: retention.name, force, setAside, uploadAgeMs });
-  }
+/** A run goes on as it was begun. */
+function optionsKey({ times, retention, force, setAside, uploadAgeMs }: RunOptions): string {
+  return JSON.stringify({ times, retention: retention.name, force, setAside, uploadAgeMs });
+}
+
+/** Rules may be long. */
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
 function stateOf(run: string): string {

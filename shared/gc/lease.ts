@@ -9,16 +9,27 @@ const leaseBody = z.object({
   holder: z.string(),
   until: z.number(),
   run: z.string().optional(),
-  begun: z.number().optional(),
+  last: z
+    .object({ begun: z.number(), ended: z.number(), outcome: z.enum(["done", "failed"]), options: z.string() })
+    .optional()
+    .catch(undefined),
   cuts: z.array(z.string()).catch([]),
 });
+
+/** The last run that is at its end, be it that it could not begin. Times by the store's clock, in milliseconds. */
+export interface LastRun {
+  readonly begun: number;
+  readonly ended: number;
+  readonly outcome: "done" | "failed";
+  /** Tells with which options it was made. */
+  readonly options: string;
+}
 
 /** What a lease says besides who has it. */
 export interface LeaseContent {
   /** The run that is not at its end. */
   readonly run?: string | undefined;
-  /** When the last run began that came to its end, by the store's clock, in milliseconds. */
-  readonly begun?: number | undefined;
+  readonly last?: LastRun | undefined;
   /** Where the listing of repositories may be cut; see `Marking.cuts`. */
   readonly cuts: readonly string[];
 }
@@ -49,17 +60,21 @@ export class Lease {
     return new Date(this.#until);
   }
 
-  /** Takes it for a while, or says until when another has it. */
-  async take(ms: number): Promise<{ readonly busyUntil: Date } | undefined> {
+  /** Reads it; gives until when another has it, undefined where nobody has. */
+  async look(): Promise<Date | undefined> {
     const { asOf, object } = await this.#driver.look(layout.gcLease, LEASE_BYTES);
     this.#asOf = asOf;
     this.#etag = object?.etag;
     const body = leaseBody.safeParse(object === undefined ? undefined : parseJson(object.bytes));
-    if (body.success && body.data.until > asOf.getTime() && body.data.holder !== this.#holder) {
-      return { busyUntil: new Date(body.data.until) };
-    }
-    if (body.success) this.content = { run: body.data.run, begun: body.data.begun, cuts: body.data.cuts };
-    return (await this.#write(ms)) ? undefined : { busyUntil: new Date(asOf.getTime() + ms) };
+    if (!body.success) return undefined;
+    const { run, last, cuts, until, holder } = body.data;
+    this.content = { run, last, cuts };
+    return until > asOf.getTime() && holder !== this.#holder ? new Date(until) : undefined;
+  }
+
+  /** Takes it for a while, as it was when it was looked at; false where another was faster. */
+  async take(ms: number): Promise<boolean> {
+    return await this.#write(ms);
   }
 
   /** Makes it last longer where it soon ends; false where another has it now. */

@@ -31,8 +31,11 @@ export interface DeployedCloud extends Cloud {
   addUser(line: string): void;
   /** Has the store answer one request of a function's with an error. */
   refuseOnce(which: Asking, operation: S3Operation): void;
-  /** Calls the collector as the schedule does; gives what it logged. Throws that where it fails. */
-  collect(): Promise<string>;
+  /**
+   * Calls the collector as the schedule does; gives what it logged. Throws that where it fails. `timeoutMs`: the time that it
+   * is told it has, that of the stack unless said.
+   */
+  collect(timeoutMs?: number): Promise<string>;
 }
 
 export interface DeployedOptions {
@@ -112,9 +115,9 @@ export async function startDeployed({ store, ports, env = {}, ...options }: Depl
     buckets,
     addUser,
     refuseOnce: (which, operation) => guards[which].refuseOnce(operation),
-    collect: async () => {
+    collect: async (timeoutMs = deployment.collector.timeoutMs) => {
       const before = collector.lines.length;
-      await collector.invoke("{}").catch((error: unknown) => {
+      await collector.invoke("{}", timeoutMs).catch((error: unknown) => {
         throw new Error(collector.lines.slice(before).join("\n"), { cause: error });
       });
       return collector.lines.slice(before).join("\n");

@@ -20,8 +20,11 @@ export interface EventFunctionOptions {
 }
 
 export interface EventFunction {
-  /** Answers an event, both as JSON. Throws FunctionThrottledError, and what the function throws. */
-  readonly invoke: (event: string) => Promise<string>;
+  /**
+   * Answers an event, both as JSON. Throws FunctionThrottledError, and what the function throws. `timeoutMs`: the time that the
+   * function is told it has, 15 minutes unless said; nobody ends it after that.
+   */
+  readonly invoke: (event: string, timeoutMs?: number) => Promise<string>;
   /** All that its processes have written, line by line. */
   readonly lines: readonly string[];
   /** Processes that were started so far. */
@@ -62,14 +65,14 @@ export function createEventFunction({ node, bundle, env, concurrency }: EventFun
     lines,
     started: () => started,
     peakMib: () => Math.max(0, ...[...all].map(peakOf)),
-    invoke: async (event) => {
+    invoke: async (event, timeoutMs = 900_000) => {
       let child = idle.pop();
       if (child === undefined) {
         if (all.size >= concurrency) throw new FunctionThrottledError("no process is free");
         child = await start();
       } else child.kill("SIGCONT");
       const reply = nextReply(child);
-      child.send(event);
+      child.send({ event, timeoutMs });
       const message = await reply;
       child.kill("SIGSTOP");
       idle.push(child);

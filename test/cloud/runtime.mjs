@@ -1,16 +1,18 @@
 // What Lambda's runtime does: loads the bundle, and calls its handler with one event after the other.
-/** @type {{ handler: (event: unknown) => Promise<unknown> }} */
+/** @type {{ handler: (event: unknown, context: { getRemainingTimeInMillis(): number }) => Promise<unknown> }} */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-assignment -- what a bundle exports is known to nobody
 const bundle = await import(String(process.argv[2]));
 
-/** @param {unknown} event */
-async function answer(event) {
+/** @param {{ event: string, timeoutMs: number }} message */
+async function answer({ event, timeoutMs }) {
+  const end = performance.now() + timeoutMs;
+  const context = { getRemainingTimeInMillis: () => Math.max(0, end - performance.now()) };
   try {
-    process.send?.({ result: JSON.stringify(await bundle.handler(JSON.parse(String(event)))) });
+    process.send?.({ result: JSON.stringify(await bundle.handler(JSON.parse(event), context)) });
   } catch (error) {
     process.send?.({ error: String(error) });
   }
 }
 
-process.on("message", (event) => void answer(event));
+process.on("message", (message) => void answer(/** @type {{ event: string, timeoutMs: number }} */ (message)));
 process.send?.({ ready: true });

@@ -29,7 +29,7 @@ describe("defaults", () => {
       anonymousPull: false,
       deletes: true,
       readOnly: false,
-      gcSchedule: "cron(0 3 * * ? *)",
+      gcSchedule: "cron(0/15 3-6 * * ? *)",
       gcTimeZone: "Etc/UTC",
       gcGrace: "24h",
       undoDays: 14,
@@ -58,6 +58,7 @@ describe("values", () => {
 
   it.each([
     "cron(0 3 * * ? *)",
+    "cron(0/15 3-6 * * ? *)",
     "cron(0/15 1-5,23 ? JAN-MAR mon,FRI 2027)",
     "cron(0 0 L * ? *)",
     "cron(0 0 ? * 2#1 *)",

@@ -399,7 +399,7 @@ describe("what runs by the clock", () => {
   it("is the collector each night and the secret each month, tried again, and told where it was given up", () => {
     const collect = the(standard, "AWS::Scheduler::Schedule", "Collect").Properties;
     expect(collect).toMatchObject({
-      ScheduleExpression: "cron(0 3 * * ? *)",
+      ScheduleExpression: "cron(0/15 3-6 * * ? *)",
       ScheduleExpressionTimezone: "Etc/UTC",
       State: "ENABLED",
       Target: { RetryPolicy: { MaximumRetryAttempts: 10 } },
@@ -454,6 +454,12 @@ describe("what watches", () => {
       Period: 86_400,
       EvaluationPeriods: 2,
       TreatMissingData: "breaching",
+    });
+    // Of a night whose tries all fail, of which two are 75 minutes apart at the most, one mail.
+    expect(the(standard, "AWS::CloudWatch::Alarm", "CollectorErrorsAlarm").Properties).toMatchObject({
+      MetricName: "Errors",
+      Period: 6 * 3600,
+      EvaluationPeriods: 1,
     });
     expect(Object.keys(ofType(synth({ alarms: "false" }), "AWS::CloudWatch::Alarm"))).toEqual([]);
   });

@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { nightly } from "../../functions/gc/nightly.ts";
 import { loadFunctionConfig } from "../../functions/registry/function-config.ts";
+import { layout } from "../../shared/registry/layout.ts";
 import { createLogger } from "../../shared/telemetry/logger.ts";
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
@@ -64,6 +65,16 @@ describe("a night", () => {
     expect(lines).toContainEqual(expect.objectContaining({ msg: "collected garbage", state: "idle" }));
   });
 
+  it("leaves everything to another that is at work", async () => {
+    const old = session("0188d2f1-0000-8000-8000-000000000001", WEEK_MS + 60_000);
+    mkdirSync(path.join(folder, "docker/registry/v2/_gc"));
+    const lease = { holder: "another", until: Date.now() + WEEK_MS, cuts: [] };
+    writeFileSync(path.join(folder, layout.gcLease), JSON.stringify(lease));
+    await night();
+    expect(existsSync(old)).toBe(true);
+    expect(lines.map(({ msg, state }) => [msg, state])).toEqual([["collected garbage", "busy"]]);
+  });
+
   it("changes nothing where the registry is read-only", async () => {
     const old = session("0188d2f1-0000-8000-8000-000000000001", 2 * WEEK_MS);
     await night({ REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "true" });
@@ -77,5 +88,9 @@ describe("a night", () => {
     symlinkSync("repositories", path.join(folder, "docker/registry/v2/repositories"));
     await expect(night()).rejects.toThrow(/of the night's tasks failed/);
     expect(lines.map(({ msg }) => msg)).toContain("brought the catalog up to date");
+    // The next call of the night is too soon after that to fail once more.
+    lines = [];
+    await night();
+    expect(lines.map(({ msg, state }) => [msg, state])).toEqual([["collected garbage", "idle"]]);
   });
 });

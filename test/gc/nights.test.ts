@@ -1,0 +1,169 @@
+/** What the nightly schedule makes of steps: runs over nights, by a clock of the test's own. */
+import { describe, expect, it } from "vitest";
+import { NIGHT } from "../../functions/gc/nightly.ts";
+import type { StepOutcome } from "../../shared/gc/collector.ts";
+import { deleteUntagged } from "../../shared/gc/retention.ts";
+import { layout } from "../../shared/registry/layout.ts";
+import { observed } from "../../shared/storage/observed.ts";
+import { withFaults } from "../support/faults.ts";
+import { World } from "./support.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+/** The stack's schedule: every 15 minutes from 3:00 to 6:45. */
+const CALLS = Array.from({ length: 16 }, (_, call) => 3 * HOUR + call * 15 * MINUTE);
+/** What the function leaves a step of its 15 minutes. */
+const STEP_MS = 14 * MINUTE;
+
+/** So many images and as many blobs of garbage, and steps in which little of it can be done. */
+const BIG = 1000;
+const TINY = { stepMs: 5_000, requestMs: 20 };
+
+/** Some images and some garbage, all of it old. The clock stands at midnight. */
+async function oldWorld(size = 1): Promise<World> {
+  const world = new World();
+  for (let i = 0; i < size; i++) {
+    await world.image(`r/${i}`, [`layer ${i}`], { tag: "latest" });
+    await world.blob(`r/${i}`, `garbage ${i}`);
+  }
+  world.time += 3 * DAY;
+  return world;
+}
+
+/** The calls of a night of which each begins when the last one is over; gives what came of each, and leaves the clock at midnight. */
+async function night(
+  world: World,
+  { stepMs = STEP_MS, calls = CALLS, requestMs = 0, fails = () => false }: NightOptions = {},
+): Promise<(StepOutcome | Error)[]> {
+  const midnight = world.time;
+  const outcomes: (StepOutcome | Error)[] = [];
+  for (const time of calls) {
+    world.time = midnight + time;
+    const faulty = withFaults(world.driver, ({ key }) => (fails(time, key) ? "before" : "pass"));
+    // Each request takes its time.
+    const slow = observed(faulty, () => (world.time += requestMs));
+    const collector = world.collector({ elapsed: () => world.time }, slow);
+    outcomes.push(await collector.step({ ms: stepMs, ...NIGHT }).catch((error: unknown) => error as Error));
+    expect(world.time - midnight - time).toBeLessThan(15 * MINUTE);
+  }
+  world.time = midnight + DAY;
+  return outcomes;
+}
+
+interface NightOptions {
+  /** Default: what the function has. */
+  readonly stepMs?: number;
+  /** Times of the day. Default: those of the stack's schedule. */
+  readonly calls?: readonly number[];
+  /** How long each request takes. */
+  readonly requestMs?: number;
+  /** Whether requests for this key fail in the call of this time. */
+  readonly fails?: (time: number, key: string) => boolean;
+}
+
+/** In one word for each call. */
+const words = (outcomes: readonly (StepOutcome | Error)[]): string[] =>
+  outcomes.map((outcome) => {
+    if (outcome instanceof Error) return "thrown";
+    return outcome.state === "done" && outcome.summary.outcome === "failed" ? "failed" : outcome.state;
+  });
+
+const times = (count: number, word: string): string[] => Array.from({ length: count }, () => word);
+
+describe("a night", () => {
+  it("is one run, and then calls of one request that find nothing to do", async () => {
+    const world = await oldWorld();
+    for (let i = 0; i < 3; i++) expect(words(await night(world))).toEqual(["done", ...times(15, "idle")]);
+    world.time += 3 * HOUR;
+    await world.collector().step({ ms: STEP_MS, ...NIGHT });
+    const calls: string[] = [];
+    const watched = withFaults(world.driver, ({ operation, key }) => {
+      calls.push(`${operation} ${key}`);
+      return "pass";
+    });
+    expect(await world.collector({}, watched).step({ ms: STEP_MS, ...NIGHT })).toEqual({ state: "idle" });
+    expect(calls).toEqual([`look ${layout.gcLease}`]);
+  });
+
+  it("is enough for a run of many times the length of a call", async () => {
+    const world = await oldWorld(BIG);
+    const first = words(await night(world, TINY));
+    const steps = first.indexOf("done");
+    expect(steps).toBeGreaterThan(3);
+    expect(first).toEqual([...times(steps, "more"), "done", ...times(15 - steps, "idle")]);
+    expect(words(await night(world, TINY))).toContain("done");
+    // One configuration for all; of each image its layer and its manifest.
+    const stored = (await world.keys()).filter((key) => key.startsWith(layout.blobs));
+    expect(stored).toHaveLength(1 + BIG * 2);
+  });
+
+  it("of one call, as another schedule may have it, is gone on with in the next ones", async () => {
+    const world = await oldWorld(BIG);
+    const states: string[] = [];
+    while (states.at(-1) !== "done") {
+      states.push(...words(await night(world, { ...TINY, stepMs: 4 * TINY.stepMs, calls: [3 * HOUR] })));
+    }
+    expect(states.length).toBeGreaterThan(1);
+    expect(states).toEqual([...times(states.length - 1, "more"), "done"]);
+    expect(words(await night(world, { calls: [3 * HOUR] }))).toEqual(["done"]);
+  });
+
+  it("whose calls find another at work leaves that alone", async () => {
+    const world = await oldWorld();
+    const until = world.time + 4 * HOUR;
+    await world.driver.put(layout.gcLease, Buffer.from(JSON.stringify({ holder: "another", until, cuts: [] })));
+    expect(words(await night(world))).toEqual([...times(4, "busy"), "done", ...times(11, "idle")]);
+  });
+});
+
+describe("a run that fails", () => {
+  const marking = (_: number, key: string): boolean => key.startsWith(layout.blobs);
+  const beginning = (_: number, key: string): boolean => key.startsWith(layout.blobMarks);
+
+  it.each([
+    ["failed", marking],
+    ["thrown", beginning],
+  ])("is begun again an hour later, not with each call (%s)", async (word, fails) => {
+    const world = await oldWorld();
+    const failing = words(await night(world, { fails }));
+    expect(failing).toEqual([word, "idle", "idle", "idle", word, "idle", "idle", "idle"].concat(failing.slice(0, 8)));
+    expect(words(await night(world)).filter((each) => each !== "idle")).toEqual(["done"]);
+  });
+
+  it("has its second chance in the same night, and the next night begins at its time, however late that was", async () => {
+    const world = await oldWorld();
+    const fails = (time: number, key: string): boolean => time < 6.75 * HOUR && marking(time, key);
+    const requestMs = 100;
+    const first = words(await night(world, { fails, requestMs }));
+    // Each takes a little, so each try is a quarter of an hour later than an hour.
+    expect(first.flatMap((word, call) => (word === "idle" ? [] : [`${call} ${word}`]))).toEqual([
+      "0 failed",
+      "5 failed",
+      "10 failed",
+      "15 done",
+    ]);
+    expect(words(await night(world))).toEqual(["done", ...times(15, "idle")]);
+    // The clock may go forward in between.
+    world.time -= HOUR;
+    expect(words(await night(world))).toEqual(["done", ...times(15, "idle")]);
+  });
+});
+
+describe("a run from the command line", () => {
+  it("is the night's where it was one with the same options", async () => {
+    const world = await oldWorld();
+    world.time += HOUR;
+    await world.collector().run();
+    world.time -= HOUR;
+    expect(words(await night(world))).toEqual(times(16, "idle"));
+  });
+
+  it("is not where it was asked for something else", async () => {
+    const world = await oldWorld();
+    world.time += HOUR;
+    await world.collector({ retention: deleteUntagged }).run();
+    world.time -= HOUR;
+    expect(words(await night(world))).toEqual(["done", ...times(15, "idle")]);
+  });
+});
