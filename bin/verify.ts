@@ -17,8 +17,8 @@ not their digest, links and tags that lead nowhere or cannot be read, images wit
   -q, --quiet   print only what is damaged: nothing that harms nobody, and no summary
       --json    one JSON object a line
 
-Ends with 0 where nothing is damaged (any more), 1 where something is, or it could not be looked at, 2 when it was called
-wrongly.
+Ends with 0 where nothing is damaged (any more), 1 where something is, where it could not be looked at or nothing is stored
+at all, 2 when it was called wrongly.
 `;
 
 /** Bytes of so many blobs are read at a time, at the least. */
@@ -62,6 +62,10 @@ export async function runVerify(args: readonly string[], env: Environment): Prom
       });
       console.endProgress();
       if (!quiet) tell(console, verified, json);
+      if (verified.blobs + verified.links === 0) {
+        console.err("lading verify: nothing is stored there: is it the right place, and is it mounted?");
+        return 1;
+      }
       return verified.damages === 0 ? 0 : 1;
     } finally {
       driver.close?.();

@@ -49,6 +49,9 @@ const STORE_SUITES = [
   "test/property/ordered-names.test.ts",
 ];
 
+/** It takes its stores from there too, and asks no server. */
+const VERIFY = "test/verify/verify.test.ts";
+
 /** The same over sockets; bodies that break off there are the matter of test/http/server.test.ts. */
 const UPLOAD_FUNCTION_SUITES = [
   "test/conformance/spec.test.ts",
@@ -68,7 +71,7 @@ const SUITES: readonly Suite[] = [
     env: { LADING_TEST_HOST: "event" },
   },
   {
-    ...vitest("core on versitygw", "vitest.config.ts", STORE_SUITES),
+    ...vitest("core on versitygw", "vitest.config.ts", [...STORE_SUITES, VERIFY]),
     needs: ["versitygw"],
     env: { LADING_TEST_STORES: "versitygw" },
   },
@@ -78,7 +81,7 @@ const SUITES: readonly Suite[] = [
     env: { LADING_TEST_STORES: "versitygw-uploads" },
   },
   {
-    ...vitest("core on Ceph RGW", "vitest.config.ts", STORE_SUITES),
+    ...vitest("core on Ceph RGW", "vitest.config.ts", [...STORE_SUITES, VERIFY]),
     needs: ["radosgw"],
     env: { LADING_TEST_STORES: "radosgw" },
   },

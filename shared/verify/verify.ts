@@ -171,7 +171,7 @@ async function readCatalog(
 
 async function readMarks({ driver, times, report }: Looking): Promise<void> {
   const marks = new Marks(driver, times);
-  for (const prefix of [layout.blobMarks, layout.revisionMarks]) {
+  for (const prefix of [layout.blobMarks, layout.revisionMarks, layout.tagMarks]) {
     for await (const { objects } of listPages(driver, prefix)) {
       const odd = objects.filter(({ size }) => Marks.stateOfSize(size) === undefined);
       await mapLimit(odd, LINK_READS, async ({ key }) => {
@@ -194,6 +194,8 @@ const OURS: readonly string[] = [
   layout.catalogEntries,
   layout.blobMarks,
   layout.revisionMarks,
+  layout.tagMarks,
+  layout.pulls,
   layout.gcRuns,
   layout.gcReferences,
   layout.gcTrash,

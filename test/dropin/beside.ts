@@ -2,8 +2,9 @@
 import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, beforeEach } from "vitest";
-import { startLading, type Lading, type LadingOptions } from "../support/lading.ts";
+import { runLading, startLading, type Lading, type LadingOptions } from "../support/lading.ts";
 import { PEERS, startPeer, type Peer, type PeerKind, type PeerOptions } from "../support/peers.ts";
+import type { Finished } from "../support/process.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import { STORAGES, type Storage, type StorageKind } from "../support/storage.ts";
 
@@ -32,6 +33,8 @@ export interface Beside {
   start(): Promise<[ours: Lading, peer: Peer]>;
   startOurs(options?: Partial<LadingOptions>): Promise<Lading>;
   startPeer(options?: Partial<PeerOptions>): Promise<Peer>;
+  /** A command of ours over the storage, to its end. */
+  run(...args: readonly string[]): Promise<Finished>;
   /** What the other registry's own commands need. */
   peerOptions(): PeerOptions;
 }
@@ -68,6 +71,7 @@ export function beside(pair: Pair): Beside {
       running.push(peer);
       return peer;
     },
+    run: async (...args) => await runLading({ ...current().location, folder }, ...args),
     peerOptions: () => ({ ...current().location, folder }),
   };
   beforeEach(async () => {

@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import path from "node:path";
 import { hash } from "bcryptjs";
 import { Api, type Credentials } from "./api.ts";
-import { run, startDaemon, until } from "./process.ts";
+import { run, runAny, startDaemon, until, type Finished } from "./process.ts";
 import type { S3Access } from "./s3-servers.ts";
 
 export interface LadingOptions {
@@ -76,9 +76,9 @@ export async function startLading(options: LadingOptions): Promise<Lading> {
     log: { level: "info", formatter: "json" },
     storage: {
       ...(bucket !== undefined
-        ? { s3: { ...bucketSection(bucket), ...(options.root === undefined ? {} : { rootdirectory: options.root }) } }
+        ? storageSection({ bucket, root: options.root })
         : driver === "filesystem"
-          ? { filesystem: { rootdirectory: root } }
+          ? storageSection({ root })
           : { inmemory: {} }),
       delete: { enabled: true },
       redirect: { disable: streams },
@@ -146,6 +146,28 @@ export async function writeHtpasswd(folder: string): Promise<string> {
   const file = path.join(folder, "htpasswd");
   await writeFile(file, `${USER.name}:${await hash(USER.password, 5)}\n`);
   return file;
+}
+
+/** The part of a configuration, ours or another registry's, that says where the storage is. */
+export function storageSection({
+  root,
+  bucket,
+}: {
+  readonly root?: string | undefined;
+  readonly bucket?: Bucket | undefined;
+}): Record<string, unknown> {
+  const rootDirectory = root === undefined ? {} : { rootdirectory: root };
+  return bucket === undefined ? { filesystem: rootDirectory } : { s3: { ...bucketSection(bucket), ...rootDirectory } };
+}
+
+/** Runs a command of ours to its end, with a configuration that names the storage and is written into `folder`. */
+export async function runLading(
+  { folder, root, bucket }: Pick<LadingOptions, "folder" | "root" | "bucket">,
+  ...args: readonly string[]
+): Promise<Finished> {
+  const file = path.join(folder, "command.yml");
+  await writeFile(file, JSON.stringify({ version: 0.1, storage: storageSection({ root, bucket }) }));
+  return await runAny([process.execPath, "dist/lading.js", ...args, file], { env: {} });
 }
 
 /** `storage.s3` for a bucket; registries of the distribution read the same. */

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Api } from "./api.ts";
-import { bucketSection, type LadingOptions } from "./lading.ts";
+import { storageSection, type LadingOptions } from "./lading.ts";
 import { runAny, startDaemon, type Finished } from "./process.ts";
 import { tool } from "./tools.ts";
 
@@ -92,13 +92,13 @@ export async function collectGarbage(
 }
 
 async function writeConfig(program: string, options: PeerOptions): Promise<string> {
-  const { folder, purgeOlderThan, streams = false } = options;
+  const { folder, root, bucket, purgeOlderThan, streams = false } = options;
   const file = path.join(folder, `${program}${streams ? "-streams" : ""}.yml`);
   const config = {
     version: 0.1,
     log: { level: "info" },
     storage: {
-      ...storageSection(options),
+      ...(typeof root === "object" ? { s3: root } : storageSection({ root, bucket })),
       redirect: { disable: streams },
       // Its own default is the number of cores. 2.8 takes the key for a second driver, and ends.
       ...(program === "registry-3" ? { tag: { concurrencylimit: 8 } } : {}),
@@ -114,10 +114,4 @@ async function writeConfig(program: string, options: PeerOptions): Promise<strin
   };
   await writeFile(file, JSON.stringify(config));
   return file;
-}
-
-function storageSection({ root, bucket }: PeerOptions): Record<string, unknown> {
-  if (typeof root === "object") return { s3: root };
-  const rootDirectory = root === undefined ? {} : { rootdirectory: root };
-  return bucket === undefined ? { filesystem: rootDirectory } : { s3: { ...bucketSection(bucket), ...rootDirectory } };
 }

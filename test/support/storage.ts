@@ -1,7 +1,7 @@
 /** Storages as several registries are given them at once, and a look into them past all of these. */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { GetObjectCommand, paginateListObjectsV2, PutObjectCommand } from "@aws-sdk/client-s3";
+import { DeleteObjectCommand, GetObjectCommand, paginateListObjectsV2, PutObjectCommand } from "@aws-sdk/client-s3";
 import type { LadingOptions } from "./lading.ts";
 import { s3Client, sharedVersitygw } from "./s3-servers.ts";
 import { scratchFolder } from "./scratch.ts";
@@ -14,6 +14,7 @@ export interface Storage {
   /** Throws where there is no such key. */
   read(key: string): Promise<Buffer>;
   write(key: string, bytes: string | Uint8Array): Promise<void>;
+  remove(key: string): Promise<void>;
   /** Frees what it holds; a folder is removed. */
   close(): Promise<void>;
 }
@@ -58,6 +59,7 @@ async function folderStorage(): Promise<Storage> {
       await mkdir(path.dirname(path.join(root, key)), { recursive: true });
       await writeFile(path.join(root, key), bytes);
     },
+    remove: async (key) => await rm(path.join(root, key)),
     close: async () => await rm(root, { recursive: true, force: true }),
   };
 }
@@ -83,6 +85,9 @@ async function bucketStorage(how: Pick<StorageLocation, "root" | "streams"> = {}
     },
     write: async (key, bytes) => {
       await client.send(new PutObjectCommand({ Bucket, Key: before + key, Body: bytes }));
+    },
+    remove: async (key) => {
+      await client.send(new DeleteObjectCommand({ Bucket, Key: before + key }));
     },
     close: async () => client.destroy(),
   };

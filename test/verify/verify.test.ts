@@ -1,4 +1,5 @@
 /** What `lading verify` finds: each kind of damage, made by hand, and nothing else; and what it repairs. */
+import { ReadableStream } from "node:stream/web";
 import { afterEach, describe, expect, it } from "vitest";
 import { Collector } from "../../shared/gc/collector.ts";
 import type { Digest } from "../../shared/oci/digest.ts";
@@ -7,6 +8,8 @@ import { OCI_MANIFEST } from "../../shared/oci/media-type.ts";
 import { parseReference, type Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
+import { Marks } from "../../shared/registry/marks.ts";
+import { PullLog } from "../../shared/registry/pull-log.ts";
 import { Registry } from "../../shared/registry/registry.ts";
 import type { Finding, FindingKind } from "../../shared/verify/finding.ts";
 import { verify } from "../../shared/verify/verify.ts";
@@ -239,6 +242,18 @@ describe.each(STORES.map(([store, make]) => [store, make] as const))("on %s", (_
     expect(verified.blobs).toBeGreaterThan(8);
   });
 
+  it("knows all that collections and pulls leave behind, and the marks that nobody understands", async () => {
+    const { driver, filled } = await open();
+    const { digest } = filled.one;
+    const keys = [layout.blobMark(digest), layout.revisionMark(name, digest), layout.tagMark(name, "one" as Tag)];
+    for (const key of keys) await new Marks(driver, TIMES).write(key, "condemned", undefined);
+    await new PullLog(driver, () => new Date()).record(name, digest);
+    expect(await new Collector(driver, DEFAULTS).run()).toMatchObject({ outcome: "done" });
+    expect((await look(driver)).findings).toEqual([]);
+    for (const key of keys) await driver.put(key, Buffer.from("what?"));
+    expect((await look(driver)).found).toEqual(keys.map((key) => `mark malformed ${key}`));
+  });
+
   it.each(DAMAGES)("finds $name, and nothing else", async ({ make: damage, found, repaired }) => {
     const { driver, filled } = await open();
     await damage(filled, driver);
@@ -270,6 +285,57 @@ describe.each(STORES.map(([store, make]) => [store, make] as const))("on %s", (_
     expect(manifest?.digest).toBe(filled.other.digest);
     expect((await look(driver, true)).verified.damages).toBeGreaterThan(5);
   });
+});
+
+describe("an entry of the catalog without a repository", () => {
+  it.each([
+    ["an hour", 1, undefined],
+    ["three hours", 3, "done"],
+  ] as const)(
+    "that is %s old is found, and removed where no push can be about to need it",
+    async (_, hours, repair) => {
+      const world = new World();
+      await fill(world.driver);
+      const key = layout.catalogEntry("gone");
+      world.time = Date.now() - hours * 3_600_000;
+      for (const entry of [A, "library/a/below"].map((each) => layout.catalogEntry(each))) {
+        await world.driver.put(entry, new Uint8Array());
+      }
+      await world.driver.put(key, new Uint8Array());
+      await world.driver.put(layout.catalogComplete, Buffer.from("x"));
+      expect((await look(world.driver)).findings).toMatchObject([{ kind: "catalog entry of nothing", key }]);
+      const { findings } = await look(world.driver, true);
+      expect(findings.map((finding) => finding.repair)).toEqual([repair]);
+      expect((await world.driver.head(key)) === undefined).toBe(repair === "done");
+    },
+  );
+});
+
+describe("a blob that the store has and cannot read", () => {
+  it.each(["before", "in the middle"])("is reported where it fails %s, and the rest is looked at", async (when) => {
+    const world = new World();
+    const { loose, one } = await fill(world.driver);
+    await world.driver.delete(layer(one.blobs[1]));
+    const driver: StorageDriver = {
+      ...observed(world.driver, () => undefined),
+      get: async (key, range) => {
+        if (key !== layout.blob(loose)) return await world.driver.get(key, range);
+        if (when === "before") throw new Error("bad sector");
+        const object = await world.driver.get(key, range);
+        return object && { ...object, body: ReadableStream.from(brokenOff()) };
+      },
+    };
+    const { findings, verified } = await look(driver);
+    const unreadable = { kind: "blob unreadable", key: layout.blob(loose), digest: loose };
+    expect(findings).toMatchObject([unreadable, { kind: "link missing", key: layer(one.blobs[1]) }]);
+    expect(findings[0]?.text).toContain("bad sector");
+    expect(verified.damages).toBe(2);
+  });
+
+  async function* brokenOff(): AsyncGenerator<Uint8Array> {
+    yield await Promise.resolve(Buffer.from("lo"));
+    throw new Error("bad sector");
+  }
 });
 
 describe("beside others", () => {
