@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { readJournal } from "../shared/gc/journal.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
-import { undo } from "../shared/gc/undo.ts";
+import { undo, type UndoneEntry } from "../shared/gc/undo.ts";
 import type { GcTimes } from "../shared/registry/gc-times.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { countOf, processConsole, sizeOf, tableOf, type Console } from "./console.ts";
@@ -11,10 +11,11 @@ import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 /** What `lading gc --help` says. */
 export const GC_USAGE = `usage: lading gc runs [config.yml]
        lading gc show RUN [config.yml]
-       lading gc undo [--yes] RUN [config.yml]
+       lading gc undo [--yes] [--quiet] RUN [config.yml]
 
 runs lists the collections of the last month, show says what one of them did, undo brings back what it deleted. RUN is the
-name of a run, or the beginning of one. undo asks first; --yes answers. It can be done beside a running registry, and again.
+name of a run, or the beginning of one. undo asks first; --yes answers. It prints what became of each blob, manifest and tag; with --quiet only what cannot be brought
+back. It can be done beside a running registry, and again.
 
 Ends with 0, with 1 where something went wrong or could not be brought back, with 2 when it was called wrongly.
 `;
@@ -47,7 +48,7 @@ export async function gc(args: readonly string[], env: Environment): Promise<num
       const work = { driver, times, console };
       if (request.command === "runs") return await listRuns(work);
       if (request.command === "show") return await showRun(work, request.run);
-      return await undoRun(work, request.run, request.yes);
+      return await undoRun(work, request.run, request);
     } finally {
       driver.close?.();
     }
@@ -62,17 +63,21 @@ function readArgs(args: readonly string[]) {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { help: { type: "boolean", short: "h" }, yes: { type: "boolean", short: "y" } },
+    options: {
+      help: { type: "boolean", short: "h" },
+      yes: { type: "boolean", short: "y" },
+      quiet: { type: "boolean", short: "q" },
+    },
   });
   if (values.help === true) return undefined;
   const [command, ...rest] = positionals;
-  const yes = values.yes ?? false;
-  if (command === "runs" && rest.length <= 1) return { command, file: rest[0], run: "", yes } as const;
+  const answers = { yes: values.yes ?? false, quiet: values.quiet ?? false };
+  if (command === "runs" && rest.length <= 1) return { command, file: rest[0], run: "", ...answers } as const;
   if (command !== "show" && command !== "undo") throw new Error("expected runs, show or undo");
   const [run, file, ...more] = rest;
   if (run === undefined || more.length > 0)
     throw new Error(`expected the name of a run, as "lading gc runs" lists them`);
-  return { command, file, run, yes } as const;
+  return { command, file, run, ...answers } as const;
 }
 
 /** Lists the runs that something is kept of. */
@@ -130,13 +135,17 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
   return 0;
 }
 
-/** Brings back what a run deleted. Asks before, unless told. */
-export async function undoRun({ driver, times, console }: GcWork, name: string, yes: boolean): Promise<number> {
+/** Brings back what a run deleted. Asks before, unless told. Quiet, it prints nothing but what goes wrong. */
+export async function undoRun(
+  { driver, times, console }: GcWork,
+  name: string,
+  { yes, quiet = false }: { readonly yes: boolean; readonly quiet?: boolean },
+): Promise<number> {
   const { run, summary } = await findRun(driver, name);
   const { blobs, bytes, manifests } = await journalCounts(driver, run);
   const what = `${countOf(blobs, "blob")} (${sizeOf(bytes)}) and ${countOf(manifests, "manifest")}`;
   if (blobs + manifests === 0) {
-    console.out(`run ${run} deleted nothing`);
+    if (!quiet) console.out(`run ${run} deleted nothing`);
     return 0;
   }
   if (summary?.undoable === false) console.err("NOTE: when that run began nothing kept what it deleted");
@@ -148,15 +157,30 @@ export async function undoRun({ driver, times, console }: GcWork, name: string, 
     }
     if (!/^y(?:es)?$/i.test(answer.trim())) return 1;
   }
-  const undone = await undo(driver, run, times);
-  for (const { digest, repository, reason } of undone.missing) {
-    console.err(`${repository === undefined ? "" : `${repository}@`}${digest} is not back: ${reason}`);
+  const undone = await undo(driver, run, times, (entry) => {
+    if (!quiet) console.out(fateOf(entry));
+    else if (entry.outcome === "gone") console.err(fateOf(entry));
+  });
+  if (!quiet) {
+    console.out(
+      `${countOf(undone.blobs, "blob")} (${sizeOf(undone.bytes)}), ${countOf(undone.manifests, "manifest")} and ${countOf(undone.tags, "tag")} are there again` +
+        (undone.missing.length === 0 ? "" : `; ${undone.missing.length} are not`),
+    );
   }
-  console.out(
-    `${countOf(undone.blobs, "blob")} (${sizeOf(undone.bytes)}), ${countOf(undone.manifests, "manifest")} and ${countOf(undone.tags, "tag")} are there again` +
-      (undone.missing.length === 0 ? "" : `; ${undone.missing.length} are not`),
-  );
   return undone.missing.length === 0 ? 0 : 1;
+}
+
+const FATES = { restored: "brought back", there: "is there already", gone: "cannot be brought back" } as const;
+
+/** As `lading garbage-collect` has it of what it deletes. */
+function fateOf({ entry: { digest, repository = "", tag, bytes, size }, outcome, reason }: UndoneEntry): string {
+  const what = tag !== undefined ? "tag" : bytes === undefined ? "manifest" : "blob";
+  const columns = [
+    `${what} ${FATES[outcome]}: ${digest}`,
+    ...(tag !== undefined ? [`${repository}:${tag}`] : bytes === undefined ? [repository] : [sizeOf(size ?? 0)]),
+    ...(reason === undefined ? [] : [reason]),
+  ];
+  return columns.join("  ");
 }
 
 async function findRun(driver: StorageDriver, name: string): Promise<KeptRun> {

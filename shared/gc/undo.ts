@@ -43,25 +43,33 @@ export interface UndoneKey {
   readonly outcome: "restored" | "there" | "gone";
 }
 
+/** What became of a blob, manifest or tag, and of its keys: see `UndoneKey`. */
+export interface UndoneEntry {
+  readonly entry: JournalEntry;
+  readonly outcome: UndoneKey["outcome"];
+  /** Why it stays gone: a clause. */
+  readonly reason?: string;
+  readonly keys: readonly UndoneKey[];
+}
+
 /** Keys that are there now; or why that cannot be. */
 type Result = { readonly keys: readonly UndoneKey[]; readonly failure?: string };
 
 /**
  * Brings back what a run deleted: bytes before links, and what is there again stays as it is. A collection may be under way:
  * marks are cleared first, as by a push, and what comes back is as young as one; but for bytes of which the store keeps
- * versions, which keep their age. Can be done again after a failure. `tell` is called for each key.
+ * versions, which keep their age. Can be done again after a failure. `tell` is called for each entry of the journal.
  */
 export async function undo(
   driver: StorageDriver,
   run: string,
   times: GcTimes,
-  tell: (key: UndoneKey) => void = () => undefined,
+  tell: (entry: UndoneEntry) => void = () => undefined,
 ): Promise<Undone> {
   const undoing = new Undoing(driver, run, times);
   const undone = { blobs: 0, manifests: 0, tags: 0, bytes: 0, there: 0, missing: [] as Undone["missing"][number][] };
   const restore = async (entry: JournalEntry, work: Promise<Result>): Promise<void> => {
     const { keys, failure: reason } = await work;
-    keys.forEach(tell);
     const { digest, repository, tag } = entry;
     if (reason !== undefined) {
       undone.missing.push({ digest, reason, ...(repository && { repository }), ...(tag && { tag }) });
@@ -71,7 +79,11 @@ export async function undo(
       undone.blobs++;
       undone.bytes += entry.size ?? 0;
     }
-    if (reason === undefined && !keys.some(({ outcome }) => outcome === "restored")) undone.there++;
+    // A tag is its link: whatever its history says, what that names now is left.
+    const isBack = (tag === undefined ? keys : keys.slice(0, 1)).some(({ outcome }) => outcome === "restored");
+    const outcome = reason !== undefined ? "gone" : isBack ? "restored" : "there";
+    if (outcome === "there") undone.there++;
+    tell({ entry, outcome, keys, ...(reason !== undefined && { reason }) });
   };
   // Content before names, over the whole journal.
   const manifests: JournalEntry[] = [];

@@ -3,12 +3,15 @@ import { describe, expect, it } from "vitest";
 import { collect, type Collection } from "../../bin/garbage-collect.ts";
 import { listRuns, showRun, undoRun } from "../../bin/gc.ts";
 import { sizeOf, spanOf, tableOf } from "../../bin/console.ts";
-import { deleteUntagged } from "../../shared/gc/retention.ts";
+import { retentionByRules } from "../../shared/gc/retention-rules.ts";
+import { deleteUntagged, either } from "../../shared/gc/retention.ts";
+import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
+import { writeLink } from "../../shared/registry/link.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { keptConsole } from "./console.ts";
-import { DEFAULTS, TIMES, World } from "./support.ts";
+import { DEFAULTS, nameOf, TIMES, World } from "./support.ts";
 
 const A = "library/a";
 
@@ -185,13 +188,17 @@ describe("gc", () => {
     const run = runs[2]?.[0] ?? "";
     expect(await showRun(work, run)).toBe(0);
     expect(console.lines.splice(0).join("\n")).toMatch(/^blob {6}sha256:[0-9a-f]{64} {2}7 B {2}1 link$/m);
+    const fates = ["brought back", "is there already"];
     for (let times = 0; times < 2; times++) {
-      expect(await undoRun(work, run, times === 1)).toBe(0);
-      expect(console.lines.splice(0)).toEqual(["1 blob (7 B), 0 manifests and 0 tags are there again"]);
+      expect(await undoRun(work, run, { yes: times === 1 })).toBe(0);
+      expect(console.lines.splice(0)).toEqual([
+        expect.stringMatching(new RegExp(`^blob ${fates[times] ?? ""}: sha256:[0-9a-f]{64} {2}7 B$`)),
+        "1 blob (7 B), 0 manifests and 0 tags are there again",
+      ]);
       expect(await world.keys()).toEqual(before);
     }
-    expect(await undoRun(work, run, false)).toBe(1); // the answer is no
-    expect(await undoRun(work, run, false)).toBe(2); // nobody answers
+    expect(await undoRun(work, run, { yes: false })).toBe(1); // the answer is no
+    expect(await undoRun(work, run, { yes: false })).toBe(2); // nobody answers
     expect(console.errors.join()).toContain("--yes");
   });
 
@@ -205,7 +212,7 @@ describe("gc", () => {
     const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
     expect(await world.keys()).not.toEqual(before);
     const console = keptConsole();
-    expect(await undoRun({ driver, times: TIMES, console }, run, true)).toBe(0);
+    expect(await undoRun({ driver, times: TIMES, console }, run, { yes: true })).toBe(0);
     expect(await world.keys()).toEqual(before);
   });
 
@@ -218,11 +225,49 @@ describe("gc", () => {
     expect(text).toContain("nothing can bring back what it deleted");
     const run = /^run (\S+):/m.exec(text)?.[1] ?? "";
     const console = keptConsole();
-    expect(await undoRun({ driver, times: TIMES, console }, run, true)).toBe(1);
-    expect(console.errors).toEqual([
-      "NOTE: when that run began nothing kept what it deleted",
-      expect.stringMatching(/^sha256:[0-9a-f]{64} is not back: its bytes are not kept any more$/) as string,
+    expect(await undoRun({ driver, times: TIMES, console }, run, { yes: true })).toBe(1);
+    expect(console.errors).toEqual(["NOTE: when that run began nothing kept what it deleted"]);
+    const lost = /^blob cannot be brought back: sha256:[0-9a-f]{64} {2}7 B {2}its bytes are not kept any more$/;
+    expect(console.lines).toEqual([
+      expect.stringMatching(lost),
+      "0 blobs (0 B), 0 manifests and 0 tags are there again; 1 are not",
     ]);
+    const quiet = keptConsole();
+    expect(await undoRun({ driver, times: TIMES, console: quiet }, run, { yes: true, quiet: true })).toBe(1);
+    expect([quiet.lines, quiet.errors]).toEqual([[], [console.errors[0], expect.stringMatching(lost)]]);
+  });
+
+  it("says of each blob, manifest and tag what became of it", async () => {
+    const world = await garbageWorld();
+    const A_DAY = 24 * 60 * 60 * 1000;
+    const rule = { repositories: ["**"], tags: ["old*"], except: [], keep: { youngerThanMs: A_DAY } };
+    const retention = either(retentionByRules([{ ...rule, expireUntaggedMs: A_DAY }]), deleteUntagged);
+    const [kept] = [
+      await world.image(A, ["kept"], { tag: "old" }),
+      await world.image(A, ["kept too"], { tag: "old-2" }),
+    ];
+    const { digest } = await world.image(A, ["untagged"]);
+    world.age();
+    await command(world, { quiet: true }, { retention });
+    world.time += TIMES.settleMs + 1000;
+    const { text } = await command(world, {}, { retention });
+    const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
+    await writeLink(world.driver, layout.tagLink(nameOf(A), "old" as Tag), kept.digest);
+    const console = keptConsole();
+    expect(await undoRun({ driver: world.driver, times: TIMES, console }, run, { yes: true })).toBe(0);
+    expect(console.lines.map((line) => line.replace(/^(\w+ [^:]*): (\S+) .*?(\S+)$/, "$1 $3"))).toEqual([
+      "blob brought back B",
+      `manifest brought back ${A}`,
+      `tag brought back ${A}:old-2`,
+      `tag is there already ${A}:old`,
+      "1 blob (7 B), 1 manifest and 2 tags are there again",
+    ]);
+    expect(console.lines[1]).toContain(digest);
+    const quiet = keptConsole();
+    expect(await undoRun({ driver: world.driver, times: TIMES, console: quiet }, run, { yes: true, quiet: true })).toBe(
+      0,
+    );
+    expect([quiet.lines, quiet.errors]).toEqual([[], []]);
   });
 
   it("knows a run by the beginning of its name, if only one begins so", async () => {

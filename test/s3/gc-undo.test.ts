@@ -53,7 +53,7 @@ async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
 async function undoAll(world: BucketWorld, runs: readonly Summary[]): Promise<{ undone: Undone[]; keys: UndoneKey[] }> {
   const keys: UndoneKey[] = [];
   const undone: Undone[] = [];
-  for (const { run } of runs) undone.push(await undo(world.driver, run, TIMES, (key) => keys.push(key)));
+  for (const { run } of runs) undone.push(await undo(world.driver, run, TIMES, (entry) => keys.push(...entry.keys)));
   return { undone, keys };
 }
 
