@@ -7,19 +7,20 @@ export type State = Uint8Array;
 /** A small whole number in a state; 0 at first. */
 export class Cell {
   readonly name: string;
-  readonly #at: number;
+  /** Its place in the row. */
+  readonly at: number;
 
   constructor(name: string, at: number) {
     this.name = name;
-    this.#at = at;
+    this.at = at;
   }
 
   get(s: State): number {
-    return s[this.#at] ?? 0;
+    return s[this.at] ?? 0;
   }
 
   set(s: State, value: number): void {
-    s[this.#at] = value;
+    s[this.at] = value;
   }
 }
 
@@ -29,10 +30,13 @@ export class Cell {
  */
 export class Clock extends Cell {
   readonly cap: number;
+  /** What is as old as the cap is over: as if it had never been. */
+  readonly lapses: boolean;
 
-  constructor(name: string, at: number, cap: number) {
+  constructor(name: string, at: number, cap: number, lapses: boolean) {
     super(name, at);
     this.cap = cap;
+    this.lapses = lapses;
   }
 
   isOn(s: State): boolean {
@@ -64,8 +68,8 @@ export class Cells {
     return cell;
   }
 
-  clock(name: string, cap: number): Clock {
-    const clock = new Clock(name, this.all.length, cap);
+  clock(name: string, cap: number, lapses = false): Clock {
+    const clock = new Clock(name, this.all.length, cap, lapses);
     this.all.push(clock);
     this.#clocks.push(clock);
     return clock;
@@ -87,6 +91,11 @@ export class Cells {
       }
     }
     return changed;
+  }
+
+  /** Puts what is over as if it had never been: nobody asks for the difference. */
+  lapse(s: State): void {
+    for (const clock of this.#clocks) if (clock.lapses && clock.get(s) > clock.cap) clock.set(s, 0);
   }
 
   /** The cells that are not 0, for people. */

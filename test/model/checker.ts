@@ -9,6 +9,10 @@ export interface Model {
   readonly cells: Cells;
   readonly programs: readonly Program[];
   readonly initial: readonly State[];
+  /** Puts a state as another from which the same can come about; where states are that much alike, one is gone through. */
+  readonly reduce?: ((s: State) => void) | undefined;
+  /** A state without the runs of the collector and what they have sent: what store, clients and users have come to. */
+  readonly outside: (s: State) => State;
   /** Throws a Violation. Called once for each state. */
   readonly check: (s: State) => void;
 }
@@ -44,6 +48,7 @@ export function explore(model: Model, limit = 30_000_000): Outcome {
   };
 
   for (const [index, state] of model.initial.entries()) {
+    model.reduce?.(state);
     if (seen.add(state, -1 - index, 0) < 0) continue;
     next.push(state, seen.count - 1);
     model.check(state);
@@ -59,6 +64,7 @@ export function explore(model: Model, limit = 30_000_000): Outcome {
         try {
           if (!(moves.all[number]?.run(work) ?? false)) return undefined;
           transitions++;
+          model.reduce?.(work);
           const added = seen.add(work, id, number);
           if (added < 0) return undefined;
           model.check(work);
@@ -115,6 +121,7 @@ function traceOf(model: Model, all: readonly Move[], seen: Seen, parent: number,
     const before = state.slice();
     try {
       all[number]?.run(state);
+      model.reduce?.(state);
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
     }

@@ -35,6 +35,8 @@ interface Part {
 interface Read {
   readonly name: StepName;
   readonly of: string;
+  /** The marks of what it can say something of. */
+  readonly about: readonly (Mark | undefined)[];
   readonly run: (s: State) => boolean;
 }
 
@@ -130,6 +132,10 @@ export class Collector extends Program {
   readonly #pending: Cell;
   /** Where each item is dealt with. */
   readonly #decide: ((s: State) => Label)[] = [];
+  /** For each item, which reads can say something of it: bits of `#pending`. */
+  readonly #askedBy: number[] = [];
+  /** For each label, where it goes on if what is done there comes to nothing, whatever the others do. */
+  readonly #shortcuts: (((s: State) => Label | undefined) | undefined)[] = [];
 
   constructor(world: World, name: string, items: readonly Item[], flights: readonly Flight[] = []) {
     super(world.cells, name);
@@ -150,6 +156,71 @@ export class Collector extends Program {
     for (let i = items.length - 1; i >= 0; i--) this.#decide[i] = this.#step4(i);
     this.#listing();
     this.finish(true);
+  }
+
+  /**
+   * A reduction: a run takes at once
+   *
+   * - a write that is refused: the mark is not what it was, and with a nonce never will be again,
+   * - a delete whose permit is over, or ended: neither comes back,
+   * - the listings that can tell nothing: all that they are about stays in any case,
+   * - and the way to its end, where nothing is left that it could write.
+   *
+   * Nothing of that changes what the others see, and nothing that they do changes it: they could not tell whether it was
+   * done now or later. What a fault there, or the end of the process, would have done is what its end does now.
+   */
+  settle(s: State): void {
+    for (;;) {
+      const next = this.#shortcuts[this.at(s)]?.(s);
+      if (next === undefined) return;
+      this.go(s, next);
+    }
+  }
+
+  /** Will this run write nothing of an item, or of its mark, whatever it still reads? */
+  #isDone(s: State, index: number): boolean {
+    const item = this.#items[index];
+    const notes = this.#notes[index];
+    if (item === undefined || notes === undefined) return true;
+    const seen = notes.seen.get(s);
+    const isRead = (this.#pending.get(s) & (this.#askedBy[index] ?? 0)) === 0;
+    const isNone = seen === KEPT || (isRead && seen === NOTHING);
+    const state = notes.look.state.get(s);
+    const isRipe = notes.age.get(s) === RIPE;
+    const isTombstone = state === SWEPT || state === CLEARED;
+    // Who deletes such a mark has a permit, and does not ask what it is by now.
+    const mayDrop = isTombstone && isRipe && this.#permitsDrop(s, index);
+    if (item.mark.isLost(s, notes.look)) return !mayDrop;
+    switch (state) {
+      case ABSENT:
+        return isNone;
+      case CONDEMNED:
+        return isRead && seen === STORED && !isRipe && item.parents.length === 0;
+      case DELETING:
+        return !isRipe;
+      default:
+        return isNone && !mayDrop;
+    }
+  }
+
+  #permitsDrop(s: State, index: number): boolean {
+    const item = this.#items[index];
+    const notes = this.#notes[index];
+    if (item === undefined || notes === undefined) return false;
+    return !this.#world.rules.tombstonePermit || item.mark.permits(s, notes.permit);
+  }
+
+  /** Puts items from `start` on that this run is done with as one that stays, and has no mark. */
+  #forgetDone(s: State, start: number): void {
+    for (let i = start; i < this.#items.length; i++) {
+      const notes = this.#notes[i];
+      if (notes === undefined || this.#items.some(({ parents }) => parents.includes(i)) || !this.#isDone(s, i))
+        continue;
+      drop(s, notes.look);
+      notes.age.set(s, 0);
+      notes.seen.set(s, KEPT);
+      notes.permit.given.stop(s);
+    }
   }
 
   #end(s: State): Label {
@@ -206,6 +277,20 @@ export class Collector extends Program {
       listMarks(s);
       return this.#next(s, 0);
     });
+    this.#items.forEach(({ mark }, i) => {
+      this.#askedBy[i] = reads.reduce((bits, { about }, k) => (about.includes(mark) ? bits | (1 << k) : bits), 0);
+    });
+    this.#shortcuts[reading] = (s) => {
+      if (!rules.marksFirst) return undefined;
+      if (this.#items.every((_, i) => this.#isDone(s, i))) return this.#end(s);
+      this.#forgetDone(s, 0);
+      let pending = 0;
+      this.#askedBy.forEach((bits, i) => {
+        if (this.#notes[i]?.seen.get(s) !== KEPT) pending |= bits;
+      });
+      this.#pending.set(s, this.#pending.get(s) & pending);
+      return this.#pending.get(s) === 0 ? this.#next(s, 0) : undefined;
+    };
     reads.forEach(({ name, of, run }, index) => {
       const read = (s: State): boolean => {
         const left = this.#pending.get(s) & ~(1 << index);
@@ -238,18 +323,20 @@ export class Collector extends Program {
     const keep = (s: State, mark: Mark | undefined): void => this.#notesOf(mark)?.seen.set(s, KEPT);
     const reads: Read[] = [];
     for (const { mark, bytes, links } of blobs) {
-      for (const link of links) reads.push({ name: "run: LIST links", of: link.name, run: seen(mark, link) });
-      reads.push({ name: "run: LIST blobs", of: bytes.name, run: seen(mark, bytes) });
+      for (const link of links)
+        reads.push({ name: "run: LIST links", of: link.name, about: [mark], run: seen(mark, link) });
+      reads.push({ name: "run: LIST blobs", of: bytes.name, about: [mark], run: seen(mark, bytes) });
     }
     for (const manifest of manifests) {
       const { content, revision, mark } = manifest;
       if (content !== undefined) {
-        const { bytes } = content;
-        reads.push({ name: "run: LIST blobs", of: bytes.name, run: seen(content.mark, bytes) });
+        const { mark: own, bytes } = content;
+        reads.push({ name: "run: LIST blobs", of: bytes.name, about: [own], run: seen(own, bytes) });
       }
       reads.push({
         name: "run: LIST revisions",
         of: manifest.name,
+        about: [mark, content?.mark, ...manifest.blobs.map((blob) => blob.mark)],
         run: (s: State) => {
           if (!revision.exists(s)) return true;
           seen(mark, revision)(s);
@@ -264,6 +351,7 @@ export class Collector extends Program {
       reads.push({
         name: "run: LIST tags",
         of: "",
+        about: manifests.map(({ mark }) => mark),
         run: (s: State) => {
           const notes = this.#notesOf(manifests[tag.get(s) - 1]?.mark);
           if (notes?.seen.get(s) === STORED) notes.seen.set(s, KEPT); // a tag that leads nowhere keeps nothing
@@ -313,6 +401,13 @@ export class Collector extends Program {
       permit.given.stop(s);
       return this.#next(s, index + 1);
     };
+    for (const label of [condemn, revoke, open, put, swept, revokeFirst, clear, remove]) {
+      this.#shortcuts[label] = (s) => {
+        this.#forgetDone(s, index + 1);
+        const isRefused = label === remove ? !this.#permitsDrop(s, index) : mark.isLost(s, look);
+        return isRefused ? done(s) : undefined;
+      };
+    }
     const give = (s: State): void => {
       if (rules.permitDatedBefore) permit.given.start(s);
     };
@@ -348,6 +443,10 @@ export class Collector extends Program {
         return after;
       });
       this.#giveUp(sweep, index, k + 1, done);
+      this.#shortcuts[sweep] = (s) => {
+        this.#forgetDone(s, index + 1);
+        return mark.permits(s, permit) ? undefined : done(s);
+      };
     });
     this.on(swept, "sweep: PUT swept", mark.name, (s) => {
       if (mark.swap(s, look, SWEPT) && hasChildren) notes.deleted.set(s, 1);

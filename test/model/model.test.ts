@@ -33,7 +33,7 @@ describe("without this it would not", () => {
   test.each(MUTANTS)(
     "$what",
     (mutant) => {
-      const { violation } = explore(modelOf(scenarioNamed(mutant.scenario), mutant));
+      const { violation } = explore(modelOf(scenarioNamed(mutant.scenario), { changes: mutant }));
       expect(violation?.text).toMatch(/^[1-5]: /);
     },
     patience,
@@ -44,7 +44,7 @@ describe("without this alone it would hold too", () => {
   test.each(HARMLESS)(
     "$what: $because",
     (mutant) => {
-      expect(explore(modelOf(scenarioNamed(mutant.scenario), mutant)).violation).toBeUndefined();
+      expect(explore(modelOf(scenarioNamed(mutant.scenario), { changes: mutant })).violation).toBeUndefined();
     },
     patience,
   );

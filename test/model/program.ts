@@ -34,6 +34,8 @@ export class Program {
   /** Where a client begins again that was cut off at this label; none where it does not. */
   readonly retryAt: (Label | undefined)[] = [];
   readonly #at: Cell;
+  /** All that is its own, in the order in which it was made: where it is, what it remembers. */
+  readonly own: Cell[] = [];
   readonly #registers: Cell[] = [];
   readonly #aliases: [Label, Label][] = [];
   #request: Label | undefined;
@@ -42,6 +44,7 @@ export class Program {
     this.cells = cells;
     this.name = name;
     this.#at = cells.cell(`${name} at`);
+    this.own.push(this.#at);
     this.label();
   }
 
@@ -78,12 +81,14 @@ export class Program {
   register(name: string): Cell {
     const cell = this.cells.cell(`${this.name} ${name}`);
     this.#registers.push(cell);
+    this.own.push(cell);
     return cell;
   }
 
-  timer(name: string, cap: number): Clock {
-    const clock = this.cells.clock(`${this.name} ${name}`, cap);
+  timer(name: string, cap: number, lapses = false): Clock {
+    const clock = this.cells.clock(`${this.name} ${name}`, cap, lapses);
     this.#registers.push(clock);
+    this.own.push(clock);
     return clock;
   }
 

@@ -15,9 +15,10 @@ export class Pusher extends Promising {
   constructor(world: World, name: string) {
     super(world, name);
     // These are the client's: the death of a server does not change them.
-    this.promised = world.cells.clock(`${name} was promised`, world.times.GRACE + 1);
-    this.inGrace = world.cells.clock(`${name} pushes within GRACE`, world.times.T + 1);
+    this.promised = world.cells.clock(`${name} was promised`, world.times.GRACE + 1, true);
+    this.inGrace = world.cells.clock(`${name} pushes within GRACE`, world.times.T + 1, true);
     this.overruled = world.cells.cell(`${name} is overruled`);
+    this.own.push(this.promised, this.inGrace, this.overruled);
     world.onBlobDelete.push((s) => this.overruled.set(s, this.at(s) === REST ? 0 : 1));
     world.onDelete.push((s) => {
       this.promised.stop(s);

@@ -5,6 +5,7 @@ import { Collector, flightsOf, itemsOf } from "./collector.ts";
 import { acknowledgedAreComplete, garbageGoes } from "./invariants.ts";
 import { REST, type Program } from "./program.ts";
 import { commit, head, Pusher, putManifest, send } from "./pusher.ts";
+import { outside, reductionOf } from "./reduction.ts";
 import { deletesBlob, deletesManifest, deletesTag } from "./user.ts";
 import { World, type Settings } from "./world.ts";
 
@@ -12,6 +13,8 @@ import { World, type Settings } from "./world.ts";
 interface Cast {
   readonly programs: readonly Program[];
   readonly initial?: (s: State) => void;
+  /** Processes that are the same but for their names: of their orders one is gone through. */
+  readonly alike?: readonly (readonly Program[])[];
 }
 
 export interface Scenario extends Settings {
@@ -24,15 +27,23 @@ export interface Scenario extends Settings {
   readonly cast: (world: World) => Cast;
 }
 
-/** The model of a scenario; `changes` make a mutant of it. */
-export function modelOf(scenario: Scenario, changes: Pick<Settings, "times" | "rules"> = {}): Model {
+/** How a scenario is gone through. */
+export interface Options {
+  /** Changes that make a mutant of it. */
+  readonly changes?: Pick<Settings, "times" | "rules">;
+  /** Without the reductions: many times as many states, of which the same can be said. */
+  readonly isWhole?: boolean;
+}
+
+/** The model of a scenario. */
+export function modelOf(scenario: Scenario, { changes = {}, isWhole = false }: Options = {}): Model {
   const { times, rules } = scenario;
   const world = new World({
     ...scenario,
     times: { ...times, ...changes.times },
     rules: { ...rules, ...changes.rules },
   });
-  const { programs: others, initial } = scenario.cast(world);
+  const { programs: others, initial, alike = [] } = scenario.cast(world);
   const items = itemsOf(world);
   const flights = scenario.late === true ? flightsOf(world, items) : [];
   const collectors = Array.from(
@@ -49,6 +60,8 @@ export function modelOf(scenario: Scenario, changes: Pick<Settings, "times" | "r
     cells: world.cells,
     programs,
     initial: [state],
+    reduce: isWhole ? undefined : reductionOf(world, collectors, [collectors, ...alike]),
+    outside: outside(world, [...collectors, ...flights.map(({ program }) => program)], alike),
     check: (s) => {
       complete(s);
       if (others.every((program) => program.at(s) === REST)) garbage?.(s);
@@ -81,6 +94,30 @@ function deletesBlobs(world: World): Cast {
   p.alias(REST, head(p, blob, 0, waits, commit(p, blob, 0, waits)));
   return { programs: [p.finish(true), deletesManifest(world, manifest), deletesBlob(world, blob, 0)] };
 }
+
+/** Two clients at once, each with the same blob and the same manifest, before which it asks with HEAD, uploads, or neither. */
+const pushBlobTwice =
+  (first: "HEAD" | "upload" | "neither", deletes: boolean) =>
+  (world: World): Cast => {
+    const blob = world.blob("b");
+    const manifest = world.manifest("m", { blobs: [blob] });
+    const pushers = ["pusher 1", "pusher 2"].map((name) => {
+      const p = new Pusher(world, name);
+      const put = putManifest(p, manifest, false, { done: REST, refused: REST });
+      if (first === "neither") p.alias(REST, put);
+      else if (first === "HEAD") p.alias(REST, head(p, blob, 0, send(p, put), REST));
+      else p.alias(REST, commit(p, blob, 0, send(p, put)));
+      return p.finish(true);
+    });
+    return {
+      programs: deletes ? [...pushers, deletesManifest(world, manifest)] : pushers,
+      alike: [pushers],
+      initial: (s) => {
+        blob.bytes.restore(s);
+        blob.links[0]?.restore(s);
+      },
+    };
+  };
 
 /** What a run has deleted is brought back: the blob as by a commit, then the manifest as by a push. */
 function undoes(world: World): Cast {
@@ -130,6 +167,21 @@ function pushesManifestAgain(world: World): Cast {
   p.alias(REST, putManifest(p, manifest, false, { done: REST, refused: REST }));
   return {
     programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => manifest.content?.bytes.restore(s),
+  };
+}
+
+/** Two clients at once that push the same manifest, beside one that deletes it. */
+function pushManifestTwice(world: World): Cast {
+  const manifest = world.manifest("m", { content: true });
+  const pushers = ["pusher 1", "pusher 2"].map((name) => {
+    const p = new Pusher(world, name);
+    p.alias(REST, putManifest(p, manifest, false, { done: REST, refused: REST }));
+    return p.finish(true);
+  });
+  return {
+    programs: [...pushers, deletesManifest(world, manifest)],
+    alike: [pushers],
     initial: (s) => manifest.content?.bytes.restore(s),
   };
 }
@@ -209,7 +261,7 @@ function pushesReferrer(world: World): Cast {
 export const SCENARIOS: readonly Scenario[] = [
   { name: "HEAD, then manifest", collectors: 1, cast: pushesAfterHead },
   { name: "HEAD, then manifest, in a folder", collectors: 1, backend: "folder", cast: pushesAfterHead },
-  { name: "HEAD, then manifest, beside two runs", collectors: 2, deep: true, cast: pushesAfterHead },
+  { name: "HEAD, then manifest, beside two runs", collectors: 2, cast: pushesAfterHead },
   { name: "upload, then manifest", collectors: 1, late: true, cast: pushesAfterUpload },
   { name: "upload, then manifest, in a folder", collectors: 1, late: true, backend: "folder", cast: pushesAfterUpload },
   { name: "mount, then manifest", collectors: 1, anyOrder: true, cast: mounts },
@@ -217,6 +269,32 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "undo", collectors: 1, cast: undoes },
   { name: "manifest again", collectors: 2, cast: pushesManifestAgain },
   { name: "manifest again, in a folder", collectors: 2, backend: "folder", cast: pushesManifestAgain },
+  { name: "manifest again, three runs", collectors: 3, cast: pushesManifestAgain },
+  {
+    name: "manifest again, three runs, in a folder",
+    collectors: 3,
+    deep: true,
+    backend: "folder",
+    cast: pushesManifestAgain,
+  },
+  { name: "two pushers of a manifest", collectors: 1, cast: pushManifestTwice },
+  { name: "two pushers of a manifest, two runs", collectors: 2, deep: true, cast: pushManifestTwice },
+  { name: "two pushers of a blob", collectors: 1, cast: pushBlobTwice("neither", true) },
+  { name: "two pushers of a blob, HEAD first", collectors: 1, deep: true, cast: pushBlobTwice("HEAD", false) },
+  {
+    name: "two pushers of a blob, HEAD first, beside DELETE",
+    collectors: 1,
+    deep: true,
+    cast: pushBlobTwice("HEAD", true),
+  },
+  { name: "two pushers of a blob, upload first", collectors: 1, deep: true, cast: pushBlobTwice("upload", false) },
+  {
+    name: "two pushers of a blob, upload first, beside DELETE",
+    collectors: 1,
+    deep: true,
+    cast: pushBlobTwice("upload", true),
+  },
+  { name: "tag again, three runs", untagged: true, collectors: 3, cast: tagsAgain },
   { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },
   { name: "index with a child", untagged: true, collectors: 1, cast: pushesIndex },
   { name: "child, then index", untagged: true, collectors: 1, deep: true, cast: pushesChildAndIndex },

@@ -95,7 +95,8 @@ export class Mark {
 
   /** Room for a permit of the process that `owner` belongs to. */
   permit(process: Program, owner: Look): Permit {
-    const permit = { given: process.timer(`permit for ${this.name}`, this.#times.E + 1), owner };
+    const lapses = this.#backend === "bucket";
+    const permit = { given: process.timer(`permit for ${this.name}`, this.#times.E + 1, lapses), owner };
     this.#permits.push(permit);
     return permit;
   }
@@ -106,6 +107,18 @@ export class Mark {
 
   age(s: State): number {
     return this.#age.age(s);
+  }
+
+  /** Is what was read of it not so any more, for ever? An absent mark may be absent again. */
+  isLost(s: State, { state, isCurrent }: Look): boolean {
+    const { compareAndSwap, nonce } = this.#rules;
+    return compareAndSwap && nonce && state.get(s) !== ABSENT && isCurrent.get(s) === 0;
+  }
+
+  /** Forgets how old it is beyond what is asked of a mark in its state. */
+  settle(s: State): void {
+    const oldest = this.#state.get(s) === CONDEMNED ? this.#times.SETTLE : this.#times.D + 1;
+    if (this.#age.isOn(s) && this.age(s) > oldest) this.#age.set(s, oldest + 1);
   }
 
   /** GET or LIST. */

@@ -59,6 +59,7 @@ export class World {
   readonly anyOrder: boolean;
   readonly blobs: Blob[] = [];
   readonly manifests: Manifest[] = [];
+  readonly marks: Mark[] = [];
   /** The one tag: number of the manifest that it names in `manifests`, from 1; 0 is none. */
   readonly tag: Cell;
   /** Called when a user deletes something: nobody can rely any more on what was there. */
@@ -122,7 +123,9 @@ export class World {
   }
 
   #mark(name: string): Mark {
-    return new Mark(this.cells, name, this);
+    const mark = new Mark(this.cells, name, this);
+    this.marks.push(mark);
+    return mark;
   }
 }
 
