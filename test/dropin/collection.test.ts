@@ -1,64 +1,17 @@
 /** Our garbage collection, over a storage that another registry filled, and we did: it agrees with theirs, and all is served. */
 import { randomBytes } from "node:crypto";
-import { readdir, stat, utimes } from "node:fs/promises";
-import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { Collector } from "../../shared/gc/collector.ts";
-import { keepAll, type Retention } from "../../shared/gc/retention.ts";
-import type { Summary } from "../../shared/gc/summary.ts";
-import { gcTimes } from "../../shared/registry/gc-times.ts";
-import { isSharedFolder } from "../../shared/registry/layout.ts";
-import type { StorageDriver } from "../../shared/storage/driver.ts";
-import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
-import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
-import { S3Driver } from "../../shared/storage/s3/driver.ts";
+import { keepAll } from "../../shared/gc/retention.ts";
 import { sha256, sha512, type Api } from "../support/api.ts";
 import { json, OCI_INDEX, OCI_MANIFEST } from "../support/images.ts";
 import { collectGarbage } from "../support/peers.ts";
-import { sharedVersitygw } from "../support/s3-servers.ts";
-import { s3Settings } from "../support/s3-stores.ts";
-import type { Storage } from "../support/storage.ts";
 import { beside, PAIRS } from "./beside.ts";
+import { collect } from "./collecting.ts";
 import { expectServed, fill, makeManifest, pushMade, type Content, type StoredManifest } from "./content.ts";
 
 const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
-const DAY = 24 * 3600;
-/** Longer than the horizon, and than a mark takes to settle. */
-const LONG = 3 * DAY;
 /** What a registry of the distribution would take, as it says. */
 const ELIGIBLE = /^(?:.*: )?(?:blob|manifest) eligible for deletion: (\S+)/gm;
-
-function driverOf({ location: { root = "", bucket } }: Storage): StorageDriver {
-  const budget = new MemoryBudget(64 * 1024 * 1024, 5000);
-  if (bucket === undefined) return new FilesystemDriver(root, budget, isSharedFolder);
-  return new S3Driver(s3Settings(bucket.access, bucket.name, { root: root === "" ? "" : `${root.slice(1)}/` }), budget);
-}
-
-/** Makes all that is stored older: versitygw has the times of its files, too. */
-async function age({ location: { root = "", bucket } }: Storage): Promise<void> {
-  const folder = bucket === undefined ? root : path.join((await sharedVersitygw()).folder, "data", bucket.name);
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const file = path.join(entry.parentPath, entry.name);
-    const before = (await stat(file)).mtimeMs / 1000 - LONG;
-    await utimes(file, before, before);
-  }
-}
-
-/** As many runs as it takes until what was there is collected, each long after the one before. */
-async function collect(storage: Storage, retention: Retention, runs: number): Promise<Summary[]> {
-  const driver = driverOf(storage);
-  const summaries: Summary[] = [];
-  for (let run = 0; run < runs; run++) {
-    await age(storage);
-    const times = gcTimes();
-    const options = { dryRun: false, force: false, setAside: false, trashMs: 0, uploadAgeMs: undefined };
-    summaries.push(await new Collector(driver, { times, retention, ...options }).run());
-  }
-  driver.close?.();
-  expect(summaries.map(({ outcome, reason }) => reason ?? outcome)).toEqual(summaries.map(() => "done"));
-  return summaries;
-}
 
 interface Filled {
   /** All that is to stay. */
