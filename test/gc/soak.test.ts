@@ -1,7 +1,7 @@
 /**
- * Clients and collectors beside each other on a real S3 server, for LADING_SOAK_SECONDS: two servers, clients that push what
- * is just being deleted, and two collectors that are killed now and then, all with times that are a fortieth of the real
- * ones. LADING_SOAK_SEED makes the clients draw the same numbers again; the order of things is the machine's.
+ * Clients and collectors beside each other on a real S3 server, for LADING_SOAK_SECONDS: two servers that stand still now and
+ * then, clients that push what is just being deleted, and two collectors that stand still too or are killed, all with times
+ * that are a fortieth of the real ones. LADING_SOAK_SEED makes the clients draw the same numbers again; the order of things is the machine's.
  */
 import { randomInt } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,6 +11,7 @@ import { layout } from "../../shared/registry/layout.ts";
 import { listKeys, type StorageDriver } from "../../shared/storage/driver.ts";
 import { Api } from "../support/api.ts";
 import { faultsIn, snapshot } from "../support/invariants.ts";
+import type { Daemon } from "../support/process.ts";
 import { sharedVersitygw } from "../support/s3-servers.ts";
 import { Client, noTally, type Common } from "./soak/client.ts";
 import { soakCollector } from "./soak/collection.ts";
@@ -23,6 +24,9 @@ const SECONDS = Number(process.env["LADING_SOAK_SECONDS"] ?? "60");
 const CLIENTS = 5;
 /** Of each second, what passes between two looks at the marks. */
 const LOOK_MS = 300;
+/** How long servers and collectors stand still at the most: a push is still done in time, a delete is not. */
+const SERVER_PAUSE_MS = 0.8 * TIMES.promiseMs;
+const COLLECTOR_PAUSE_MS = 1.2 * TIMES.takeoverMs;
 /** After the end: two undisturbed runs past the horizon, and all that was acknowledged is read. */
 const REST_MS = 240_000;
 
@@ -71,6 +75,8 @@ test.each([
       ...each.map(async (client) => await client.act(isOver)),
       looking(driver, isOver, (digests) => (prey.digests = digests)),
       killing(collectors, next, isOver),
+      pausing(() => servers[next() < 0.5 ? 0 : 1], next, SERVER_PAUSE_MS, isOver),
+      pausing(() => collectors.oneOf(next()), next, COLLECTOR_PAUSE_MS, isOver),
     ];
     await Promise.all(work.map(async (one) => await one.catch((error: unknown) => failures.push(error))));
     const tell = (): void => {
@@ -140,6 +146,26 @@ async function killing(collectors: Collectors, next: () => number, isOver: () =>
   while (!isOver()) {
     await delay(500 + next() * 7000);
     await collectors.killOne();
+  }
+}
+
+/**
+ * Stops a process again and again for a while, wherever it is: what a function may do between any two instructions. What
+ * has ended by then was killed.
+ */
+async function pausing(
+  pick: () => Daemon | undefined,
+  next: () => number,
+  longestMs: number,
+  isOver: () => boolean,
+): Promise<void> {
+  while (!isOver()) {
+    await delay(3 * next() * longestMs);
+    const daemon = pick();
+    if (daemon?.running() !== true) continue;
+    process.kill(daemon.pid, "SIGSTOP");
+    await delay(next() * longestMs);
+    if (daemon.running()) process.kill(daemon.pid, "SIGCONT");
   }
 }
 

@@ -46,6 +46,15 @@ describe.concurrent.each(SERVERS)("%s", (...server) => {
     for (const digest of [garbage, wanted]) expect(await stateOf(world, digest)).toBeUndefined();
   });
 
+  it("knows a permit as over in the very second in which it ended", async () => {
+    const { driver } = await bucketWorld(server, { versioned: false });
+    const key = `${layout.root}late`;
+    const { asOf } = await driver.put(key, Buffer.from("late"));
+    const since = new Date(asOf.getTime() - TIMES.permitMs + 999);
+    expect(await driver.fenced.delete([{ key, permit: { id: "late", since } }])).toEqual([key]);
+    expect(await driver.head(key)).toBeDefined();
+  });
+
   it(
     "deletes nothing with a permit that is over: the store refuses, and a later run takes the mark over",
     SLOW,

@@ -241,7 +241,9 @@ export class S3Bucket {
     } catch (error) {
       const cause = error instanceof SentOnceError ? error.cause : error;
       if (cause instanceof S3ServiceException && cause.$metadata.httpStatusCode === 403) {
-        if (answeredAt(cause).getTime() >= signedAt.getTime() + seconds * 1000) throw new ExpiredError(cause);
+        // Their clock tells whole seconds here, and some tell one that was a moment ago.
+        const end = signedAt.getTime() + seconds * 1000 - 2000;
+        if (answeredAt(cause).getTime() >= end) throw new ExpiredError(cause);
       }
       throw faultOf("DeleteObjects", keys[0] ?? "", cause);
     }

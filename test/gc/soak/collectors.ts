@@ -49,6 +49,11 @@ export class Collectors {
     await this.#start(at);
   }
 
+  /** One of them, by a number from 0 to below 1; undefined while it is begun anew. */
+  oneOf(chance: number): Daemon | undefined {
+    return this.#running[chance < 0.5 ? 0 : 1];
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#running.map(async (_, at) => await this.#stop(at)));
   }
