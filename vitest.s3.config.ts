@@ -6,7 +6,12 @@ const stack = process.env["LADING_TEST_HOST"] === "stack" ? ["test/conformance/*
 /** What the S3 servers that test/tools/install.sh installs promise, and what runs over them. */
 export default defineConfig({
   test: {
-    include: ["test/s3/**/*.test.ts", "test/cloud/{cloud,deployed}.test.ts", "test/doctor/**/*.test.ts", ...stack],
+    include: [
+      "test/s3/**/*.test.ts",
+      "test/cloud/{cloud,deployed,retention}.test.ts",
+      "test/doctor/**/*.test.ts",
+      ...stack,
+    ],
     globalSetup: ["test/support/synthesize.ts"],
     setupFiles: ["test/support/keep-logs.ts"],
     testTimeout: 60_000,

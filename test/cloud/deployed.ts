@@ -43,7 +43,7 @@ export interface DeployedOptions {
   /** Lines of htpasswd; nobody is signed in where it is undefined, which no deployment is. Default: none. */
   readonly users?: readonly string[] | undefined;
   readonly ports?: { readonly api: number; readonly uploads: number };
-  /** More for both functions that answer clients. */
+  /** More for the functions that answer clients, and for the collector. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -104,7 +104,12 @@ export async function startDeployed({ store, ports, env = {}, ...options }: Depl
   const collector = createEventFunction({
     node: lambdaNode().node,
     bundle: `${deployment.collector.bundle}/index.mjs`,
-    env: { ...deployment.collector.environment, ...here("collector"), REGISTRY_STORAGE_S3_REGION: store.region },
+    env: {
+      ...deployment.collector.environment,
+      ...here("collector"),
+      REGISTRY_STORAGE_S3_REGION: store.region,
+      ...env,
+    },
     concurrency: 1,
   });
   return {
