@@ -15,6 +15,7 @@ import { refuseForeignPush, refuseForeignSessions, youngRevisions, type YoungRev
 import { blobCuts, listOnce, listRanges, rangesCutAt, type KeyRange } from "./key-ranges.ts";
 import type { ReferenceMemory } from "./reference-memory.ts";
 import { RepositoryTable, type OddLink } from "./repository-table.ts";
+import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
 import { horizonSeconds } from "./times.ts";
 
@@ -28,8 +29,8 @@ export interface MarkingOptions {
   /** The store's time before anything was listed. */
   readonly begun: Date;
   readonly times: GcTimes;
-  /** Are tags needed to say what stays? */
-  readonly withTags: boolean;
+  /** Of which repositories tags are needed to say what stays, and whether of any. */
+  readonly retention: Pick<Retention, "isActive" | "concerns">;
   /** Go on although another registry writes here? */
   readonly force: boolean;
   /** Names of repositories between which the listing may be cut: what `cuts` gave the last time. */
@@ -241,9 +242,9 @@ export class Marking {
       meta.ranges = rangesCutAt(this.#options.cuts.map((name) => `${layout.repositories}${name}/`));
       this.repositories = meta.ranges.map(() => new RepositoryTable());
     }
-    const { withTags } = this.#options;
+    const { retention } = this.#options;
     meta.ranges = await listRanges(this.#driver, layout.repositories, meta.ranges, deadline, (range, objects) =>
-      this.repositories[range]?.take(objects, this.blobs, withTags),
+      this.repositories[range]?.take(objects, this.blobs, (name) => retention.concerns(name)),
     );
     if (meta.ranges.some(({ done }) => !done)) return false;
     if (this.blobs.length > 0 && this.repositories.every(({ few }) => few.keys === 0)) {
@@ -366,11 +367,11 @@ export class Marking {
     }
     for (const manifest of manifests) {
       const child = this.#keep(manifest);
-      if (child !== undefined && this.#options.withTags) this.#need(row, child);
+      if (child !== undefined && this.#options.retention.isActive) this.#need(row, child);
     }
     if (!complete) this.#meta.incomplete++;
     const subjectRow = subject === undefined ? undefined : this.blobs.find(subject);
-    if (subjectRow !== undefined && this.#options.withTags) this.#need(subjectRow, row);
+    if (subjectRow !== undefined && this.#options.retention.isActive) this.#need(subjectRow, row);
     if (this.#options.force) return;
     this.#young ??= youngRevisions(this.repositories, this.#horizon());
     refuseForeignPush(this.#young.get(row) ?? [], digest, rows, this.blobs, this.#options.times);

@@ -62,7 +62,7 @@ export class RepositoryTable {
   readonly linked: Uints;
   readonly revisions: Uints;
   readonly revised: Uints;
-  /** Where asked for: the repository of each tag, the tag, and when it was last set. */
+  /** Of repositories where asked for: the repository of each tag, the tag, and when it was last set. */
   readonly tagged: Uints;
   readonly tags: Strings;
   readonly tagSet: Uints;
@@ -119,12 +119,15 @@ export class RepositoryTable {
     return row === undefined ? undefined : this.linked.at(row);
   }
 
-  /** Takes a page of keys below `layout.repositories`. Throws MarkingFault at a link that cannot be one. */
-  take(objects: readonly ListedObject[], blobs: BlobTable, withTags: boolean): void {
+  /**
+   * Takes a page of keys below `layout.repositories`; of repositories that `hasWantedTags`, tags too. Throws MarkingFault at a
+   * link that cannot be one.
+   */
+  take(objects: readonly ListedObject[], blobs: BlobTable, hasWantedTags: (repository: string) => boolean): void {
     for (const object of objects) {
       this.few.keys++;
       const found = repositoryKeyOf(object.key);
-      if (found.kind !== "other") this.#take(found, object, blobs, withTags);
+      if (found.kind !== "other") this.#take(found, object, blobs, hasWantedTags);
     }
   }
 
@@ -132,7 +135,7 @@ export class RepositoryTable {
     found: Exclude<RepositoryKey, { kind: "other" }>,
     { key, size, lastModified }: ListedObject,
     blobs: BlobTable,
-    withTags: boolean,
+    hasWantedTags: (repository: string) => boolean,
   ): void {
     const modified = secondsOf(lastModified);
     const { repository } = found;
@@ -169,7 +172,7 @@ export class RepositoryTable {
       }
       case "tag":
         this.#enter(repository);
-        if (!withTags) return;
+        if (!hasWantedTags(repository)) return;
         this.tagged.push(this.names.length - 1);
         this.tags.push(found.tag);
         this.tagSet.push(modified);

@@ -29,13 +29,26 @@ export interface KeepConditions {
 /** The retention that these rules ask for. Throws where they have what is no pattern. */
 export function retentionByRules(rules: readonly RetentionRule[]): Retention {
   const compiled = rules.map(compile);
+  const active = compiled.filter(
+    ({ rule: { keep, expireUntaggedMs } }) => keep !== undefined || expireUntaggedMs !== undefined,
+  );
   const windows = rules.flatMap(({ keep }) => keep?.pulledWithinMs ?? []);
   return {
     name: rules.length === 0 ? "keep all" : `rules ${JSON.stringify(rules)}`,
-    isActive: rules.some(({ keep, expireUntaggedMs }) => keep !== undefined || expireUntaggedMs !== undefined),
+    isActive: active.length > 0,
+    concerns: rememberingLast((repository) => active.some(({ isOfRepository }) => isOfRepository(repository))),
     pullsWithinMs: windows.length === 0 ? undefined : Math.max(...windows),
     expired: (facts) => expiredManifests(compiled, facts),
     expiredTags: (facts) => expiredTags(compiled, facts),
+  };
+}
+
+/** For each of its tags a repository is asked about, one tag after the other. */
+function rememberingLast(ask: (name: string) => boolean): (name: string) => boolean {
+  let last: { readonly name: string; readonly answer: boolean } | undefined;
+  return (name) => {
+    if (last?.name !== name) last = { name, answer: ask(name) };
+    return last.answer;
   };
 }
 

@@ -57,8 +57,10 @@ export interface ExpiredTag {
 export interface Retention {
   /** Says what is decided: a run goes on only with what it was begun with. */
   readonly name: string;
-  /** Does it ask for anything? If not, no tag is read and `expired` is never called. */
+  /** Does it ask for anything? If not, no tag is read and nothing else is asked. */
   readonly isActive: boolean;
+  /** May it let something of this repository go? Only then are its tags read, and the others asked. */
+  concerns(repository: string): boolean;
   /** The manifests that may go. Tagged ones are not taken: take the tag first. */
   expired(repository: RepositoryFacts): readonly Expired[];
   /** The tags that may go. What they name stays until a later run, which finds it untagged. */
@@ -68,12 +70,19 @@ export interface Retention {
 }
 
 /** Every manifest stays until somebody deletes it. */
-export const keepAll: Retention = { name: "keep all", isActive: false, expired: () => [], expiredTags: () => [] };
+export const keepAll: Retention = {
+  name: "keep all",
+  isActive: false,
+  concerns: () => false,
+  expired: () => [],
+  expiredTags: () => [],
+};
 
 /** Manifests that no tag names may go. */
 export const deleteUntagged: Retention = {
   name: "delete untagged",
   isActive: true,
+  concerns: () => true,
   expired: ({ revisions }) =>
     revisions.filter(({ tags }) => tags.length === 0).map(({ digest }) => ({ digest, reason: "untagged" })),
   expiredTags: () => [],
@@ -88,6 +97,7 @@ export function either(one: Retention, other: Retention): Retention {
     name: `${one.name}; ${other.name}`,
     isActive: true,
     pullsWithinMs: windows.length === 0 ? undefined : Math.max(...windows),
+    concerns: (repository) => one.concerns(repository) || other.concerns(repository),
     expired: (facts) => [...other.expired(facts), ...one.expired(facts)],
     expiredTags: (facts) => [...other.expiredTags(facts), ...one.expiredTags(facts)],
   };

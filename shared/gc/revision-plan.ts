@@ -86,8 +86,8 @@ interface RepositoryToPlan {
 function planRepository(plan: RepositoryToPlan): RevisionItem[] {
   const { marking, table, repository, needs, tags, retention, pulls, asOf, horizon } = plan;
   const [start, end] = table.revisionRows(repository);
-  if (start === end) return [];
   const name = table.names.at(repository) as RepositoryName;
+  if (start === end || !retention.concerns(name)) return [];
   const tagsOf = new Map<Digest, string[]>();
   for (const { tag, digest } of tags) tagsOf.set(digest, [...(tagsOf.get(digest) ?? []), tag]);
   const rows: number[] = [];

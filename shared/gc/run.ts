@@ -144,7 +144,7 @@ export class Run {
     snapshot?: Snapshot,
   ): RunParts {
     const memory = new ReferenceMemory(driver, () => `${id}-${randomUUID().slice(0, 8)}`);
-    const options = { begun: new Date(begun), times, withTags: retention.isActive, force, cuts, onPhase };
+    const options = { begun: new Date(begun), times, retention, force, cuts, onPhase };
     return { memory, ...tables, cuts, marking: new Marking(driver, memory, options, snapshot) };
   }
 

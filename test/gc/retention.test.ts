@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { GcEvent } from "../../shared/gc/events.ts";
 import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
+import { deleteUntagged, either } from "../../shared/gc/retention.ts";
 import { undo } from "../../shared/gc/undo.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { PullLog } from "../../shared/registry/pull-log.ts";
 import { readLink, writeLink } from "../../shared/registry/link.ts";
+import { withFaults } from "../support/faults.ts";
 import { nameOf, TIMES, World } from "./support.ts";
 
 const A = "ci/app";
@@ -76,6 +78,42 @@ describe("a tag that no rule keeps", () => {
       expect((await world.collectTwice({ retention: of }))[1]).toMatchObject({ outcome: "done", eligibleTags: 0 });
     }
     expect(await world.keys()).toEqual(before);
+  });
+
+  it("is read only where a rule is about its repository, by which nothing of the others goes or stays that did not", async () => {
+    const others = ["prod/app", "cicd", "dev/ci/app"];
+    const world = new World();
+    await twoTags(world);
+    for (const name of others) {
+      for (const tag of ["old", "new"]) await world.image(name, [`${name} ${tag}`], { tag });
+      await world.index(name, [(await world.image(name, [`${name} child`])).digest]);
+      await world.image(name, [`${name} untagged`]);
+    }
+    world.age();
+    const before = await world.keys();
+    for (const [run, deletes] of [
+      ["condemns", {}],
+      ["deletes", { deletedTags: 1 }],
+    ] as const) {
+      const read: string[] = [];
+      const watched = withFaults(world.driver, ({ operation, key }) => {
+        if (operation === "read" && key.includes("/_manifests/tags/")) read.push(key);
+        return "pass";
+      });
+      expect(await world.collect({ retention }, watched), run).toMatchObject({ eligibleTags: 1, ...deletes });
+      expect(new Set(read), run).toEqual(new Set([link("new"), link("old")]));
+    }
+    const gone = before.filter((key) => key.startsWith(layout.tag(nameOf(A), "old" as Tag)));
+    expect(gone).toHaveLength(3);
+    expect(await world.keys()).toEqual(before.filter((key) => !gone.includes(key)));
+    // Asked for everywhere, the same goes, and in the others what is untagged: there too only by their tags.
+    await world.collectTwice({ retention: either(retention, deleteUntagged) });
+    for (const name of others) {
+      const left = (await world.keys()).filter((key) =>
+        key.startsWith(`${layout.repositories}${name}/_manifests/revisions/`),
+      );
+      expect(left, name).toHaveLength(2);
+    }
   });
 
   it("stays if another registry sets it again between its listing and its sweep", async () => {
