@@ -69,6 +69,7 @@ export async function garbageCollect(args: readonly string[], env: Environment):
           force: flags.force,
           setAside: flags.setAside || config.storage.gc.setAside,
           trashMs: config.storage.gc.trashMs,
+          concurrency: config.storage.gc.concurrency,
           uploadAgeMs: enabled && !purgesNothing ? ageMs : undefined,
           refreshCatalog: registry && (async (names) => await registry.reconcileCatalog(names)),
         },

@@ -75,7 +75,10 @@ export async function nightly(
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of the night's tasks failed`);
 }
 
-interface CollectSettings extends Pick<CollectorOptions, "setAside" | "trashMs" | "uploadAgeMs" | "warn"> {
+interface CollectSettings extends Pick<
+  CollectorOptions,
+  "setAside" | "trashMs" | "uploadAgeMs" | "concurrency" | "warn"
+> {
   readonly graceMs: number;
   readonly retention: readonly RetentionRule[];
 }

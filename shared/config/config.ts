@@ -62,6 +62,8 @@ export interface StorageConfig {
     readonly setAside: boolean;
     /** How long what was deleted is kept, where that is for us to say. */
     readonly trashMs: number;
+    /** How many requests to the storage a collection has under way at once at the most, from 1. Absent: its own measure. */
+    readonly concurrency?: number | undefined;
   };
 }
 

@@ -52,6 +52,7 @@ const garbageCollection = section({
   recordpulls: setting(flag()),
   trash: setting(flag()),
   trashage: setting(longDuration({ least: 1 })),
+  concurrency: setting(count(1)),
 });
 
 /** `readonly: {enabled: true}`, or `readonly: true` as people write it. Never empty: it would mean nothing. */
@@ -127,6 +128,7 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       recordPulls: gc?.recordpulls ? "after the answer" : "never",
       setAside: gc?.trash ?? false,
       trashMs: gc?.trashage ?? 168 * hourMs,
+      concurrency: gc?.concurrency ?? undefined,
     },
   };
 }

@@ -15,6 +15,7 @@ import { createHash, randomUUID } from "node:crypto";
 import * as z from "zod";
 import { layout } from "../registry/layout.ts";
 import { listChildren, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+import { limited } from "../storage/limited.ts";
 import { Deadline } from "./deadline.ts";
 import { Lease, type LastRun } from "./lease.ts";
 import { beginOf } from "./run-id.ts";
@@ -90,7 +91,9 @@ export class Collector {
   async step(limits: StepLimits): Promise<StepOutcome> {
     const started = this.#elapsed();
     const counts = noCounts();
-    const driver = counted(this.#store, counts);
+    const { concurrency } = this.#options;
+    const store = concurrency === undefined ? this.#store : limited(this.#store, concurrency);
+    const driver = counted(store, counts);
     const lease = new Lease(driver);
     if (!this.#options.dryRun) {
       const until = await lease.look();

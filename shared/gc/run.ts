@@ -30,6 +30,8 @@ const SWEEP_ITEMS = 500;
 const SWEEP_KEYS = 1000;
 /** Manifests that are read side by side. */
 const READS = 24;
+/** Of so many calls at once these take a batch its time: with fewer a batch is smaller. */
+const BATCH_CALLS = 32;
 /** How long a batch may take at the most. */
 const BATCH_MS = 15_000;
 /** Why a blob goes. */
@@ -49,6 +51,8 @@ export interface RunOptions {
   readonly trashMs: number;
   /** Upload sessions in which nothing was written for so long are abandoned. Undefined: they are none of ours. */
   readonly uploadAgeMs: number | undefined;
+  /** How many calls to the store are under way at once at the most, from 1. Default: up to 32, by what is done. */
+  readonly concurrency?: number | undefined;
   /** Makes the index of the catalog agree with the repositories that there are. */
   readonly refreshCatalog?: ((repositories: Iterable<RepositoryName>) => Promise<unknown>) | undefined;
   readonly report?: ((event: GcEvent) => void) | undefined;
@@ -196,7 +200,7 @@ export class Run {
         this.#enter(this.#options.dryRun ? "done" : "clear");
         return;
       case "clear":
-        await this.#inBatches(deadline, this.#planned.clear.length, MARK_BATCH, async (start, end) => {
+        await this.#inBatches(deadline, this.#planned.clear.length, this.#batch(MARK_BATCH), async (start, end) => {
           const rows = [...this.#planned.clear.view().subarray(start, end)];
           await this.#sweeper.clear(rows.map((row) => this.#marks.at(row)));
         });
@@ -204,7 +208,7 @@ export class Run {
         return;
       case "condemn": {
         const total = this.#planned.candidates + this.#planned.revisions.length;
-        await this.#inBatches(deadline, total, MARK_BATCH, async (start, end) => {
+        await this.#inBatches(deadline, total, this.#batch(MARK_BATCH), async (start, end) => {
           const marks = this.#planned.toCondemn(start, end);
           const lost = await this.#sweeper.condemn(marks);
           state.counts.condemned += marks.length - lost;
@@ -297,6 +301,12 @@ export class Run {
       report({ kind: "eligible", ...this.#planned.candidateAt(i), reason: UNNEEDED });
   }
 
+  /** As much as takes as long as `most` with all calls that a run has under way at once unless it is told. */
+  #batch(most: number): number {
+    const { concurrency = BATCH_CALLS } = this.#options;
+    return Math.max(1, Math.floor((most * Math.min(concurrency, BATCH_CALLS)) / BATCH_CALLS));
+  }
+
   /** From the cursor to `total`, until there is no time for one more batch; the first one is done in any case. */
   async #inBatches(
     deadline: Deadline,
@@ -322,7 +332,7 @@ export class Run {
       if (!first && !deadline.hasTimeFor(BATCH_MS)) return;
       const batch: { index: number; item: RevisionSweep }[] = [];
       let index = state.cursor;
-      for (; index < revisions.length && batch.length < SWEEP_ITEMS; index++) {
+      for (; index < revisions.length && batch.length < this.#batch(SWEEP_ITEMS); index++) {
         const revision = revisions[index];
         // What has to wait for one of this batch begins the next.
         if (revision?.after.some((other) => batch.some(({ item }) => item.revision === other)) === true) break;
@@ -355,7 +365,7 @@ export class Run {
       if (!first && !deadline.hasTimeFor(BATCH_MS)) return;
       const items = [];
       let keys = 0;
-      for (let i = state.cursor; i < total && items.length < SWEEP_ITEMS && keys < SWEEP_KEYS; i++) {
+      for (let i = state.cursor; i < total && items.length < this.#batch(SWEEP_ITEMS) && keys < SWEEP_KEYS; i++) {
         const item = this.#planned.sweepAt(i);
         keys += item.links.length + this.#sweeper.weightOf(item);
         items.push(item);

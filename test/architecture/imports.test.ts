@@ -63,7 +63,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
   "shared/gc": {
     local: [
       ...["shared/oci/", "shared/registry/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
-      "shared/storage/observed.ts",
+      ...["shared/storage/limited.ts", "shared/storage/observed.ts"],
     ],
     packages: ["zod"],
   },

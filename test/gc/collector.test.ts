@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { readSummary } from "../../shared/gc/summary.ts";
 import { deleteUntagged } from "../../shared/gc/retention.ts";
@@ -6,7 +7,9 @@ import type { Digest } from "../../shared/oci/digest.ts";
 import { digestOf } from "../../shared/oci/hasher.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
-import { listKeys } from "../../shared/storage/driver.ts";
+import { withEach } from "../../shared/storage/around.ts";
+import { listKeys, type FencedDeletes } from "../../shared/storage/driver.ts";
+import { observed } from "../../shared/storage/observed.ts";
 import { withFaults } from "../support/faults.ts";
 import { nameOf, TIMES, World } from "./support.ts";
 
@@ -397,6 +400,59 @@ describe("a run in steps", () => {
       { kind: "eligible", digest: garbage, size: 7, isRipe: false, reason: "nothing refers to it" },
     ]);
     expect(await all()).toEqual(before);
+  });
+});
+
+describe("requests under way at once", () => {
+  const manyThings = async (): Promise<World> => {
+    const world = new World();
+    for (let i = 0; i < 60; i++) {
+      await world.image(A, [`layer ${i}`], i % 2 === 0 ? { tag: `t${i}` } : {});
+      await world.blob(A, `garbage ${i}`);
+    }
+    world.age();
+    return world;
+  };
+
+  it.each([
+    [1, 1],
+    [3, 3],
+    [undefined, 32],
+    [1000, 32],
+  ])("are with a concurrency of %s never more than %i, and all is done", async (concurrency, most) => {
+    const world = await manyThings();
+    let underWay = 0;
+    let seen = 0;
+    const counting = withEach(world.driver, async (_, work) => {
+      seen = Math.max(seen, ++underWay);
+      await setImmediate();
+      try {
+        return await work();
+      } finally {
+        underWay--;
+      }
+    });
+    const options = { retention: deleteUntagged, concurrency };
+    for (let run = 0; run < 4; run++) expect((await world.collect(options, counting)).outcome).toBe("done");
+    expect(seen).toBe(most);
+    const whole = await manyThings();
+    for (let run = 0; run < 4; run++) await whole.collect({ retention: deleteUntagged });
+    expect(await world.keys()).toEqual(await whole.keys());
+  });
+
+  it("being few, a permit is for fewer deletes, so that they are done in its time", async () => {
+    const world = await manyThings();
+    const deletes: number[] = [];
+    const watched = observed(world.driver, () => undefined);
+    const fenced: FencedDeletes = {
+      ...watched.fenced,
+      delete: async (items) => {
+        if (items.some(({ key }) => key.startsWith(layout.blobs))) deletes.push(items.length);
+        return await watched.fenced.delete(items);
+      },
+    };
+    for (let run = 0; run < 2; run++) await world.collect({ concurrency: 2 }, { ...watched, fenced });
+    expect(deletes).toEqual([31, 29]);
   });
 });
 

@@ -18,6 +18,8 @@ honours([
   ["storage", { inmemory: {}, maintenance: { gc: { trashage: "1.5d6h" } } }, (c) => c.storage.gc.trashMs, 151_200_000],
   ["storage", { inmemory: {}, maintenance: { gc: { trash: true } } }, (c) => c.storage.gc.setAside, true],
   ["storage", { inmemory: {}, maintenance: { gc: { trashage: "48h" } } }, (c) => c.storage.gc.trashMs, 172_800_000],
+  ["storage", { inmemory: {}, maintenance: { gc: { concurrency: 4 } } }, (c) => c.storage.gc.concurrency, 4],
+  ["storage", { inmemory: {} }, (c) => c.storage.gc.concurrency, undefined],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
   ["storage", { inmemory: {} }, (c) => c.storage.immutableTags, []],
