@@ -5,7 +5,8 @@ import { explore } from "./checker.ts";
 import { HARMLESS, MUTANTS } from "./mutants.ts";
 import { modelOf, SCENARIOS, type Scenario } from "./scenarios.ts";
 import { STEPS as CODE_STEPS } from "../../shared/gc/steps.ts";
-import { COLLECTOR_STEPS, STEPS } from "./steps.ts";
+import { STEPS as PUSH_STEPS } from "../../shared/registry/steps.ts";
+import { COLLECTOR_STEPS, PUSHER_STEPS, STEPS } from "./steps.ts";
 
 const isAll = process.env["LADING_SELECTION"] === "all";
 /** In ms. Only what would never end fails by it. */
@@ -61,6 +62,15 @@ describe("the steps", () => {
   test("of the collector's code are steps of the model", () => {
     const modelled = new Set([...Object.values(COLLECTOR_STEPS).flat(), "journal"]);
     expect(new Set(CODE_STEPS)).toEqual(modelled);
+  });
+
+  test("of a push's code are steps of the model", () => {
+    const modelled = new Set([...Object.values(PUSHER_STEPS).flat(), "list referrers"]);
+    expect(new Set(PUSH_STEPS)).toEqual(modelled);
+  });
+
+  test("are all in the code, those of a push and those of a run", () => {
+    expect([...Object.keys(PUSHER_STEPS), ...Object.keys(COLLECTOR_STEPS)]).toEqual([...STEPS]);
   });
 
   test("are those of the page", () => {

@@ -66,5 +66,27 @@ export const COLLECTOR_STEPS: Readonly<Partial<Record<(typeof STEPS)[number], re
   "sweep: PUT swept": ["swept"],
 };
 
+/**
+ * What the code of a push calls those of its steps (shared/registry/steps.ts). A child is promised by its revision and its
+ * bytes; that the referrers of a manifest are listed first nothing here depends on.
+ */
+export const PUSHER_STEPS: Readonly<Partial<Record<(typeof STEPS)[number], readonly string[]>>> = {
+  "clear: GET mark": ["read mark"],
+  "clear: PUT cleared": ["clear mark"],
+  "clear: revoke permit": ["revoke permit"],
+  "promise: GET mark": ["read mark"],
+  "promise: GET link": ["read link"],
+  "promise: HEAD blob": ["look at bytes"],
+  "promise: PUT link": ["renew link", "write link"],
+  "commit: PUT bytes": ["write bytes"],
+  "commit: HEAD bytes": ["look at bytes"],
+  "commit: PUT link": ["write link"],
+  "put manifest: GET child": ["read link", "look at bytes"],
+  "put manifest: PUT bytes": ["write bytes"],
+  "put manifest: PUT revision": ["write revision"],
+  "put manifest: PUT referrer entry": ["write referrer entry"],
+  "put manifest: PUT tag": ["write tag"],
+};
+
 /** What the protocol does, or what is done around it. */
 export type StepName = (typeof STEPS)[number] | `${"client" | "user" | "undo" | "late request" | "mutant"}: ${string}`;
