@@ -1,0 +1,339 @@
+/** Small cases: those of the model (test/model/scenarios.ts) by its names, and others for which the model has no words. */
+import { undo } from "../../../shared/gc/undo.ts";
+import { layout } from "../../../shared/registry/layout.ts";
+import { sha256 } from "../../support/bodies.ts";
+import { TIMES } from "../support.ts";
+import type { Takes } from "./ledger.ts";
+import { Violation } from "./schedule.ts";
+import type { Stage } from "./stage.ts";
+import type { Backend } from "./store.ts";
+
+/** What there is at first, and who acts besides the collectors. */
+type Cast = (stage: Stage) => Promise<readonly (() => Promise<void>)[]>;
+
+export interface Scenario {
+  readonly name: string;
+  readonly backend?: Backend;
+  readonly takes?: Takes;
+  readonly collectors?: number;
+  readonly cast: Cast;
+}
+
+const R = "r";
+/** How often somebody does the same again. */
+const ROUNDS = 2;
+
+async function again(work: (round: number) => Promise<void>): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) await work(round);
+}
+
+/** Something that is always there, so that no repository is empty. */
+async function holdsOther(stage: Stage): Promise<void> {
+  const content = stage.content("other");
+  await stage.holds(R, content);
+  await stage.holdsImage(stage.image("o", R, [content]), "other");
+}
+
+const pushesAfterHead: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", R, [content]);
+  await stage.holds(R, content);
+  const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
+  return [
+    async () =>
+      await again(async () => {
+        if (!(await pusher.has(R, sha256(content)))) return;
+        await pusher.rests();
+        await pusher.pushes(image);
+      }),
+    async () => {
+      if (!stage.random.chance(0.3)) return;
+      await user.rests();
+      await user.deletes([image], `/v2/${R}/manifests/${image.manifest.digest}`);
+    },
+  ];
+};
+
+const pushesAfterUpload: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", R, [content]);
+  if (stage.random.chance(0.7)) await stage.holds(R, content);
+  const pusher = stage.client("pusher");
+  return [
+    async () =>
+      await again(async () => {
+        if (!(await pusher.uploads(R, content, stage.random.chance(0.3)))) return;
+        await pusher.rests();
+        await pusher.pushes(image);
+      }),
+  ];
+};
+
+const mounts: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", "to", [content]);
+  await stage.holds(R, content);
+  const pusher = stage.client("pusher");
+  return [
+    async () =>
+      await again(async () => {
+        if (!(await pusher.mounts(R, "to", sha256(content)))) return;
+        await pusher.rests();
+        await pusher.pushes(image);
+      }),
+  ];
+};
+
+const deletesBlobs: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", R, [content]);
+  await stage.holds(R, content);
+  const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
+  return [
+    async () =>
+      await again(async () => {
+        if (!(await pusher.brings(R, content))) return;
+        await pusher.rests();
+        await pusher.pushes(image);
+      }),
+    async () => {
+      await user.rests();
+      await user.deletes([image], `/v2/${R}/blobs/${sha256(content)}`);
+    },
+  ];
+};
+
+/** A run has deleted an untagged manifest, and a later one its blobs: both are undone while collections go on. */
+const undoes: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", R, [content]);
+  await stage.holds(R, content);
+  const clerk = stage.client("undo", "undo");
+  const pusher = stage.client("pusher");
+  stage.store.time += TIMES.horizonMs + 60_000;
+  for (let i = 0; i < 2; i++) await stage.night(TIMES.settleMs + 1000);
+  if (stage.store.objects.has(layout.blob(sha256(content)))) throw new Violation("3: nothing was deleted");
+  return [
+    async () => {
+      const journal = [...stage.store.objects.keys()].find((key) => key.includes("/journal/"));
+      const run = journal?.split("/").at(-3) ?? "";
+      await again(async () => {
+        const { epoch } = stage.ledger;
+        const undone = await clerk.works(async (process) => await undo(stage.driverOf(process), run, stage.pushTimes));
+        stage.schedule.note("undo", JSON.stringify(undone ?? "failed"));
+        if (undone?.missing.length !== 0) return;
+        stage.ledger.promise("undo", R, sha256(content), epoch);
+        await clerk.rests();
+        await clerk.pushes(image);
+      });
+    },
+    async () => {
+      if (!stage.random.chance(0.5) || !(await pusher.brings(R, content))) return;
+      await pusher.rests();
+      await pusher.pushes(image);
+    },
+  ];
+};
+
+const pushesManifestAgain: Cast = async (stage) => {
+  const content = stage.content("other");
+  await holdsOther(stage);
+  const image = stage.image("m", R, [content]);
+  await stage.driver.put(layout.blob(image.manifest.digest), image.manifest.bytes);
+  const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
+  return [
+    async () =>
+      await again(async () => {
+        await pusher.pushes(image);
+        await pusher.rests();
+      }),
+    async () =>
+      await again(async () => {
+        await user.rests();
+        if (stage.random.chance(0.5)) await user.deletes([image], `/v2/${R}/manifests/${image.manifest.digest}`);
+      }),
+  ];
+};
+
+const tagsAgain: Cast = async (stage) => {
+  const content = stage.content("other");
+  await holdsOther(stage);
+  const image = stage.image("m", R, [content]);
+  await stage.holdsImage(image);
+  const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
+  return [
+    async () =>
+      await again(async () => {
+        await pusher.pushes(image, "t");
+        await pusher.rests();
+      }),
+    async () => {
+      if (!stage.random.chance(0.5)) return;
+      await user.rests();
+      await user.deletes([image], `/v2/${R}/manifests/t`);
+    },
+  ];
+};
+
+const movesTag: Cast = async (stage) => {
+  const content = stage.content("other");
+  await holdsOther(stage);
+  const images = [stage.image("m", R, [content]), stage.image("n", R, [content])];
+  const pusher = stage.client("pusher");
+  return [
+    async () =>
+      await again(async () => {
+        for (const image of images) {
+          await pusher.pushes(image, "t");
+          await pusher.rests();
+        }
+      }),
+  ];
+};
+
+function indexCast(pushesChild: boolean): Cast {
+  return async (stage) => {
+    const content = stage.content("other");
+    await holdsOther(stage);
+    const child = stage.image("c", R, [content]);
+    const index = stage.index("i", R, [child]);
+    if (!pushesChild || stage.random.chance(0.5)) await stage.holdsImage(child);
+    if (stage.random.chance(0.7)) await stage.holdsImage(index);
+    const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
+    return [
+      async () =>
+        await again(async () => {
+          if (pushesChild) {
+            await pusher.pushes(child);
+            await pusher.rests();
+          }
+          await pusher.pushes(index, "t");
+          await pusher.rests();
+        }),
+      async () => {
+        if (!stage.random.chance(0.3)) return;
+        await user.rests();
+        await user.deletes([index], `/v2/${R}/manifests/t`);
+      },
+    ];
+  };
+}
+
+function subjectCast(pushesSignature: boolean): Cast {
+  return async (stage) => {
+    const content = stage.content("other");
+    await holdsOther(stage);
+    const subject = stage.image("m", R, [content]);
+    const signature = stage.image("s", R, [content], subject);
+    await stage.holdsImage(subject);
+    if (!pushesSignature) {
+      await stage.holdsImage(signature);
+      // It was acknowledged long ago, and nobody has deleted it.
+      stage.ledger.acknowledge("long ago", signature, undefined, stage.ledger.sends("long ago", signature));
+    }
+    const [pusher, signer] = [stage.client("pusher"), stage.client("signer")];
+    return [
+      async () =>
+        await again(async () => {
+          await pusher.pushes(subject, "t");
+          await pusher.rests();
+        }),
+      async () => {
+        if (pushesSignature) await signer.pushes(signature);
+      },
+    ];
+  };
+}
+
+/** Two who have the same layer to push, each in a way of their own. */
+const twoPush: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const images = [stage.image("m", R, [content]), stage.image("n", "q", [content])];
+  if (stage.random.chance(0.7)) await stage.holds(R, content);
+  const pushes = async (i: number): Promise<void> => {
+    const image = images[stage.random.upTo(2)] ?? images[0];
+    if (image === undefined) return;
+    const client = stage.client(`pusher ${i}`);
+    await again(async () => {
+      const isThere = stage.random.chance(0.5)
+        ? await client.brings(image.repository, content)
+        : await client.uploads(image.repository, content, stage.random.chance(0.5));
+      if (!isThere) return;
+      await client.rests();
+      await client.pushes(image);
+    });
+  };
+  return [async () => await pushes(1), async () => await pushes(2)];
+};
+
+/** Rules take all tags but the youngest, and with it manifests that no tag names any more. */
+const tagsExpire: Cast = async (stage) => {
+  const content = stage.content("other");
+  await holdsOther(stage);
+  const [old, other] = [stage.image("m", R, [content]), stage.image("n", R, [content])];
+  await stage.holdsImage(old, "old");
+  stage.store.time += 60_000;
+  await stage.holdsImage(other, "young");
+  const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
+  return [
+    async () =>
+      await again(async () => {
+        await pusher.pushes(stage.random.chance(0.5) ? old : other, "old");
+        await pusher.rests();
+      }),
+    async () => {
+      if (!stage.random.chance(0.3)) return;
+      await user.rests();
+      await user.deletes([old, other], `/v2/${R}/manifests/old`);
+    },
+  ];
+};
+
+/** Sessions that are left, and one that goes on: what is acknowledged of it is not abandoned. */
+const appends: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", R, [content]);
+  const [pusher, other] = [stage.client("pusher"), stage.client("who leaves")];
+  return [
+    async () =>
+      await again(async () => {
+        if (!(await pusher.uploads(R, content, true))) return;
+        await pusher.rests();
+        await pusher.pushes(image);
+      }),
+    async () => {
+      await other.leavesUpload(R, stage.content("left"));
+    },
+  ];
+};
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "HEAD, then manifest", cast: pushesAfterHead },
+  { name: "HEAD, then manifest, in a folder", backend: "folder", cast: pushesAfterHead },
+  { name: "HEAD, then manifest, beside two runs", collectors: 2, cast: pushesAfterHead },
+  { name: "upload, then manifest", collectors: 2, cast: pushesAfterUpload },
+  { name: "upload, then manifest, in a folder", collectors: 2, backend: "folder", cast: pushesAfterUpload },
+  { name: "mount, then manifest", cast: mounts },
+  { name: "HEAD or upload, beside DELETE of the blob", cast: deletesBlobs },
+  { name: "undo", cast: undoes },
+  { name: "undo, in a folder", backend: "folder", cast: undoes },
+  { name: "manifest again", collectors: 2, cast: pushesManifestAgain },
+  { name: "manifest again, in a folder", collectors: 2, backend: "folder", cast: pushesManifestAgain },
+  { name: "tag again", takes: "untagged", collectors: 2, cast: tagsAgain },
+  { name: "index with a child", takes: "untagged", cast: indexCast(false) },
+  { name: "child, then index", takes: "untagged", cast: indexCast(true) },
+  { name: "subject with a signature", takes: "untagged", cast: subjectCast(false) },
+  { name: "signature", takes: "untagged", cast: subjectCast(true) },
+  { name: "tag moves", takes: "untagged", cast: movesTag },
+  { name: "two pushers", collectors: 2, cast: twoPush },
+  { name: "two pushers, three collectors, in a folder", collectors: 3, backend: "folder", cast: twoPush },
+  { name: "tags that expire", takes: "tags", collectors: 2, cast: tagsExpire },
+  { name: "abandoned uploads", cast: appends },
+];
