@@ -1,6 +1,7 @@
 /** The two registries that are measured: on one bucket, through one proxy that counts. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import type { RegistryParts } from "../../../shared/registry/registry.ts";
 import { MemoryBudget } from "../../../shared/storage/memory-budget.ts";
 import { S3Driver } from "../../../shared/storage/s3/driver.ts";
 import { createTestApp, replyOf, type Send } from "../../support/app.ts";
@@ -21,10 +22,13 @@ export type RegistryName = (typeof REGISTRIES)[number];
 /** Where the bytes of blobs come from: the store, at a signed URL, or the registry itself. */
 export type Downloads = "redirected" | "streamed";
 
+/** What a registry of ours may be told. */
+export type RegistrySettings = Pick<RegistryParts, "isImmutable" | "tagsExpire" | "recordPulls">;
+
 /** The bench of all rows. */
 export interface Bench {
-  /** A process that has answered nothing yet and remembers nothing. */
-  fresh(registry: RegistryName, downloads: Downloads): Send;
+  /** A process that has answered nothing yet and remembers nothing. `settings`: of ours. */
+  fresh(registry: RegistryName, downloads: Downloads, settings?: RegistrySettings): Send;
   /** What `work` asks of the store, in rounds. */
   inRounds(work: () => Promise<unknown>, silenceMs?: number): Promise<RecordedRequest[][]>;
   /** Puts objects into the bucket past all registries. */
@@ -55,17 +59,18 @@ export async function startBench(): Promise<Bench> {
     copy: { thresholdBytes: COPY_BYTES, partBytes: COPY_BYTES, concurrency: 100 },
   });
   const drivers: S3Driver[] = [];
-  const lading = (downloads: Downloads): Send => {
+  const lading = (downloads: Downloads, more: RegistrySettings): Send => {
     const driver = new S3Driver(settings, new MemoryBudget(64 * MIB, 5000));
     drivers.push(driver);
     const redirects = { head: false, includes: () => true };
     return createTestApp(driver, {
-      registry: { catalog: "index" },
+      registry: { catalog: "index", ...more },
       settings: downloads === "redirected" ? { redirects } : {},
     }).send;
   };
   return {
-    fresh: (registry, downloads) => (registry === "Lading" ? lading(downloads) : overHttp(peers[downloads].url)),
+    fresh: (registry, downloads, more = {}) =>
+      registry === "Lading" ? lading(downloads, more) : overHttp(peers[downloads].url),
     inRounds: async (work, silenceMs) => await proxy.inRounds(work, silenceMs),
     seed: (objects) => {
       for (const [key, content] of objects) {

@@ -4,7 +4,7 @@ import { sha256 } from "../../support/bodies.ts";
 import { descriptorOf, indexOf, referrerOf } from "../../support/manifests.ts";
 import { blobsOf, freshImage, locationOf, type Client, type TestImage } from "./client.ts";
 import { PULLS, PUSHES } from "./families.ts";
-import type { Downloads } from "./registries.ts";
+import type { Downloads, RegistrySettings } from "./registries.ts";
 import { SEEDED } from "./seeded.ts";
 
 /** A row, as it is measured on each registry. */
@@ -16,6 +16,8 @@ export interface Row {
   readonly repository?: string;
   /** The process has prepared what it is asked for, and may remember it. Else it has just started. */
   readonly warm?: boolean;
+  /** What ours is told; 3.1 knows of none of it, and is asked the same. */
+  readonly settings?: RegistrySettings;
   /** What the row may take of the store, whatever the other registry takes. */
   readonly atMost?: { readonly trips?: number; readonly lists?: number };
   /** Prepares a repository of its own; gives what is measured then, by `client`. */
@@ -28,6 +30,8 @@ const SMALL = 200 * KIB;
 const LARGE = 40 * MIB;
 /** The layers of the image that is pushed and pulled whole, in bytes. */
 const LAYERS = [20 * MIB, 4 * MIB, MIB, SMALL, 2 * KIB];
+
+const IMMUTABLE: RegistrySettings = { isImmutable: () => true };
 
 /** What stands under these headings is too long to be told request by request. */
 export const WHOLE = { pushes: "Whole pushes of an image of 5 layers", pulls: "Whole pulls of an image of 5 layers" };
@@ -76,6 +80,7 @@ export const ROWS: Readonly<Record<string, readonly Row[]>> = {
       }),
       warm: true,
     },
+    ...pullsRecorded(),
     ofImage("GET of a tag that is not there", async (client) => await client.manifest("GET", "v2", 404)),
   ],
 
@@ -162,6 +167,27 @@ export const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ofImage("PUT of a manifest that is there, by the same tag", async (client, { manifest }) => {
       await client.putManifest("v1", manifest);
     }),
+    {
+      ...ofBlobs("PUT of an image of 5 layers by tag, which is immutable", async (client, { manifest }) => {
+        await client.putManifest("v1", manifest);
+      }),
+      settings: IMMUTABLE,
+    },
+    {
+      ...ofImage(
+        "PUT of a manifest that is there, by the same tag, which is immutable",
+        async (client, { manifest }) => {
+          await client.putManifest("v1", manifest);
+        },
+      ),
+      settings: IMMUTABLE,
+    },
+    {
+      ...ofBlobs("PUT of an image of 5 layers by tag, where retention takes tags", async (client, { manifest }) => {
+        await client.putManifest("v1", manifest);
+      }),
+      settings: { tagsExpire: true },
+    },
     ofTags("DELETE of a tag", async (client) => await client.ask([202], "DELETE", "manifests/2")),
     ofTags("DELETE of a manifest, named by 1 tag of 10", async (client, { manifest }) => {
       await client.ask([202], "DELETE", `manifests/${manifest.digest}`);
@@ -228,6 +254,26 @@ export const ROWS: Readonly<Record<string, readonly Row[]>> = {
 
 function row(name: string, prepare: Row["prepare"]): Row {
   return { name, prepare };
+}
+
+/** By digest, as functions record them: before they answer. */
+function pullsRecorded(): Row[] {
+  const pulled = (name: string, before: number, warm: boolean): Row => ({
+    ...row(`GET of a manifest by digest, pulls recorded, ${name}`, async (client) => {
+      const image = freshImage([SMALL]);
+      const { digest } = image.manifest;
+      await client.pushImage(image);
+      for (let times = 0; times < before; times++) await client.manifest("GET", digest);
+      return async (other) => await other.manifest("GET", digest);
+    }),
+    settings: { recordPulls: "before the answer" },
+    warm,
+  });
+  return [
+    pulled("the first of the day", 0, false),
+    pulled("the first by a process", 1, false),
+    pulled("the second by a process", 1, true),
+  ];
 }
 
 /** About a blob that is there. */

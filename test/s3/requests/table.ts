@@ -31,11 +31,11 @@ let repositories = 0;
 
 /** Measures a row on a registry. `silenceMs`: see `Rounds`. */
 export async function measure(bench: Bench, row: Row, registry: RegistryName, silenceMs?: number): Promise<Measured> {
-  const { downloads = "redirected", repository = `rows/r${++repositories}` } = row;
-  const send = bench.fresh(registry, downloads);
+  const { downloads = "redirected", settings = {}, repository = `rows/r${++repositories}` } = row;
+  const send = bench.fresh(registry, downloads, settings);
   const client = new Client(send, repository);
   const work = await row.prepare(client);
-  const measured = row.warm === true ? client : client.through(bench.fresh(registry, downloads));
+  const measured = row.warm === true ? client : client.through(bench.fresh(registry, downloads, settings));
   return inWords(await bench.inRounds(async () => await work(measured), silenceMs));
 }
 
