@@ -142,9 +142,9 @@ export async function undoRun(
   { yes, quiet = false }: { readonly yes: boolean; readonly quiet?: boolean },
 ): Promise<number> {
   const { run, summary } = await findRun(driver, name);
-  const { blobs, bytes, manifests } = await journalCounts(driver, run);
-  const what = `${countOf(blobs, "blob")} (${sizeOf(bytes)}) and ${countOf(manifests, "manifest")}`;
-  if (blobs + manifests === 0) {
+  const { blobs, bytes, manifests, tags } = await journalCounts(driver, run);
+  const what = `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${countOf(manifests, "manifest")} and ${countOf(tags, "tag")}`;
+  if (blobs + manifests + tags === 0) {
     if (!quiet) console.out(`run ${run} deleted nothing`);
     return 0;
   }

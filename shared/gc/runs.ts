@@ -18,6 +18,7 @@ export interface JournalCounts {
   /** In bytes, of the blobs. */
   readonly bytes: number;
   readonly manifests: number;
+  readonly tags: number;
 }
 
 /** The runs that something is kept of, the oldest first. */
@@ -31,10 +32,11 @@ export async function keptRuns(driver: StorageDriver): Promise<KeptRun[]> {
 
 /** Counts what a run's journal has. */
 export async function journalCounts(driver: StorageDriver, run: string): Promise<JournalCounts> {
-  const counts = { blobs: 0, bytes: 0, manifests: 0 };
+  const counts = { blobs: 0, bytes: 0, manifests: 0, tags: 0 };
   for await (const { entries } of readJournal(driver, run)) {
-    for (const { bytes, size = 0 } of entries) {
-      if (bytes === undefined) counts.manifests++;
+    for (const { bytes, tag, size = 0 } of entries) {
+      if (tag !== undefined) counts.tags++;
+      else if (bytes === undefined) counts.manifests++;
       else counts.blobs++;
       counts.bytes += size;
     }

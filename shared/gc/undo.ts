@@ -135,7 +135,9 @@ class Undoing {
     const references = bytes === undefined ? undefined : referencesOf(bytes);
     if (references === undefined) {
       const keys = links.map((key) => ({ key, outcome: "gone" as const }));
-      return { keys, failure: "its bytes are gone: undo the later run that took them first" };
+      const run = (await (this.#later ??= this.#takenLater())).get(layout.blob(digest));
+      const first = run === undefined ? "" : `: undo the later run ${run} that took them first`;
+      return { keys, failure: `its bytes are gone${first}` };
     }
     const marks = await this.#marksOf(name, digest, references);
     return await this.#underMarks(marks, links, async () => {

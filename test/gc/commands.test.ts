@@ -254,7 +254,10 @@ describe("gc", () => {
     const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
     await writeLink(world.driver, layout.tagLink(nameOf(A), "old" as Tag), kept.digest);
     const console = keptConsole();
-    expect(await undoRun({ driver: world.driver, times: TIMES, console }, run, { yes: true })).toBe(0);
+    const work = { driver: world.driver, times: TIMES, console };
+    expect(await undoRun(work, run, { yes: false })).toBe(2);
+    expect(console.errors.join()).toContain("1 blob (7 B), 1 manifest and 2 tags would be brought back");
+    expect(await undoRun(work, run, { yes: true })).toBe(0);
     expect(console.lines.map((line) => line.replace(/^(\w+ [^:]*): (\S+) .*?(\S+)$/, "$1 $3"))).toEqual([
       "blob brought back B",
       `manifest brought back ${A}`,

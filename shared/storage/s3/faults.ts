@@ -31,11 +31,42 @@ const BROKEN = new Set([
   ...["EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN"],
 ]);
 
-/** What a failure means to the registry, with S3's own words as its cause. */
+const SEEING = "s3:GetObject, and to s3:ListBucket where something may be missing";
+const COPYING = "s3:PutObject, and to s3:GetObject of what is copied";
+
+/**
+ * Which rights a call takes: the store's own word is often no more than that it is denied.
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ */
+const RIGHTS: Readonly<Record<string, string>> = {
+  GetObject: SEEING,
+  HeadObject: SEEING,
+  PutObject: "s3:PutObject, and to s3:GetObject where it has a condition",
+  CopyObject: COPYING,
+  CreateMultipartUpload: "s3:PutObject",
+  UploadPart: "s3:PutObject",
+  UploadPartCopy: COPYING,
+  CompleteMultipartUpload: "s3:PutObject",
+  AbortMultipartUpload: "s3:AbortMultipartUpload",
+  DeleteObject: "s3:DeleteObject",
+  DeleteObjects: "s3:DeleteObject",
+  DeleteObjectVersion: "s3:DeleteObjectVersion",
+  ListObjectsV2: "s3:ListBucket",
+  ListObjectVersions: "s3:ListBucketVersions",
+  ListMultipartUploads: "s3:ListBucketMultipartUploads",
+  GetBucketVersioning: "s3:GetBucketVersioning",
+};
+
+/**
+ * What a failure means to the registry, with S3's own words as its cause. `operation` is S3's name of the call; where a
+ * version is deleted, DeleteObjectVersion.
+ */
 export function faultOf(operation: string, key: string, error: unknown): Error {
   if (!(error instanceof Error)) return new Error(`S3 ${operation} ${key}: ${String(error)}`);
   const status = error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? 0) : 0;
-  const text = `S3 ${operation} ${key}: ${error.name}: ${error.message}`;
+  const right = error.name === "AccessDenied" ? RIGHTS[operation] : undefined;
+  const needed = right === undefined ? "" : ` (it takes the right to ${right})`;
+  const text = `S3 ${operation} ${key}: ${error.name}: ${error.message}${needed}`;
   if (FULL.has(error.name) || status === 507) return new StorageFullError(text, { cause: error });
   const code = "code" in error ? String(error.code) : "";
   if (status >= 500 || status === 429 || [error.name, code].some((name) => THROTTLED.has(name) || BROKEN.has(name))) {

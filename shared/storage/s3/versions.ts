@@ -96,7 +96,7 @@ export class Versions implements Trash {
   }
 
   async #deleteVersion(key: string, VersionId: string): Promise<void> {
-    await this.#at(key).call("DeleteObject", key, async (client, name, limits) => {
+    await this.#at(key).call("DeleteObjectVersion", key, async (client, name, limits) => {
       await client.send(new DeleteObjectCommand({ ...name, VersionId }), limits);
     });
   }
