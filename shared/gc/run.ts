@@ -4,7 +4,6 @@ import { layout } from "../registry/layout.ts";
 import { Marks } from "../registry/marks.ts";
 import { purgeListed, purgeSession } from "../registry/upload-purge.ts";
 import type { RepositoryName } from "../oci/reference.ts";
-import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { completed } from "./before-sweep.ts";
 import { Deadline } from "./deadline.ts";
@@ -28,8 +27,6 @@ const MARK_BATCH = 640;
 /** What is swept with one permit: few enough that all is done long before it is over. */
 const SWEEP_ITEMS = 500;
 const SWEEP_KEYS = 1000;
-/** Manifests that are read side by side. */
-const READS = 24;
 /** Of so many calls at once these take a batch its time: with fewer a batch is smaller. */
 const BATCH_CALLS = 32;
 /** How long a batch may take at the most. */
@@ -340,9 +337,13 @@ export class Run {
         if (item?.revision.after.every((other) => deleted.has(other)) === true) batch.push({ index, item });
       }
       const horizon = horizonSeconds(new Date(state.begun), this.#options.times);
-      const found = await mapLimit(batch, READS, async ({ item }) => await completed(this.#driver, item, horizon));
-      const items = found.filter((item) => item !== undefined);
-      const swept = items.length === 0 ? undefined : await this.#sweeper.sweep(items);
+      const swept =
+        batch.length === 0
+          ? undefined
+          : await this.#sweeper.sweep(
+              batch.map(({ item }) => item),
+              async (item) => await completed(this.#driver, item, horizon),
+            );
       const gone = new Set(swept?.deleted.map(({ revision }) => revision));
       for (const { index: at, item } of batch) {
         if (!gone.has(item.revision)) continue;

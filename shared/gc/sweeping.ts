@@ -10,6 +10,8 @@ import type { SetAside } from "./trash.ts";
 
 /** Marks that are written side by side. */
 const WRITES = 32;
+/** Items that are looked at side by side. */
+const READS = 24;
 /** 8 GiB of copies are as much as the thousand keys of a batch. */
 const COPIED_BYTES_A_KEY = 8 * 1024 ** 2;
 /** More than a lease has. */
@@ -98,14 +100,21 @@ export class Sweeper {
   /**
    * Deletes what was condemned for long enough. Links first, then bytes, each sent once, with the permit of its mark; what
    * throws in between leaves marks that are `deleting`, which a later run takes over.
+   *
+   * `look` completes an item, or says that it stays after all. It is called once the permit has begun, so that what it saw
+   * is no older than that when the delete takes effect.
    */
-  async sweep<T extends SweepItem>(items: readonly T[]): Promise<Swept<T>> {
-    await this.#aside?.copy(items.flatMap(({ bytes }) => (bytes === undefined ? [] : [bytes])));
+  async sweep<T extends SweepItem>(
+    planned: readonly T[],
+    look: (item: T) => Promise<T | undefined> = async (item) => await Promise.resolve(item),
+  ): Promise<Swept<T>> {
+    await this.#aside?.copy(planned.flatMap(({ bytes }) => (bytes === undefined ? [] : [bytes])));
     const id = this.#newPermit();
     await this.#driver.fenced.open(id);
     // Of an answer before the PUT of `deleting`: that may be sent again, and its answer be younger than the mark.
     const { asOf: since } = await this.#driver.look(layout.gcLease, LOOK_BYTES);
     const permit = { id, since };
+    const items = (await mapLimit(planned, READS, look)).filter((item) => item !== undefined);
     const marked = await mapLimit(items, WRITES, async (item) => {
       if (item.mark.state === "deleting") await this.#revoke(item.mark);
       const mark = await this.#written(async () => await this.#marks.write(item.mark.key, "deleting", item.mark, id));

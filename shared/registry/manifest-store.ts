@@ -5,11 +5,11 @@ import { digestOf } from "../oci/hasher.ts";
 import { limits } from "../oci/limits.ts";
 import { parseManifest, readStoredManifest, storedMediaType, type Manifest } from "../oci/manifest.ts";
 import { tagFrom, type Reference, type RepositoryName, type Tag } from "../oci/reference.ts";
-import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
+import { ObjectTooLargeError, type StorageDriver, type Written } from "../storage/driver.ts";
 import type { CatalogIndex } from "./catalog-index.ts";
 import { allEnded, mapLimit } from "../storage/concurrency.ts";
 import { layout } from "./layout.ts";
-import type { Clearance, Promised, Promises } from "./promises.ts";
+import type { Clearance, InTime, Promised, Promises } from "./promises.ts";
 import { readLink, writeLink } from "./link.ts";
 import type { ReferrerIndex } from "./referrer-index.ts";
 import type { TagStore } from "./tag-store.ts";
@@ -99,7 +99,8 @@ export class ManifestStore {
    * Content before names: the bytes, then the revision that makes them a manifest of this repository, then the referrer
    * entry, then the tags. A push that dies in between leaves nothing that a client can see and not use. The catalog is told
    * beside the last two, after the revision; `CatalogIndex` says why. What the manifest needs is promised to it before
-   * (docs/garbage-collection.md), and all of that again where it took too long until the revision was written.
+   * (docs/garbage-collection.md), and all of that again where it took too long until the revision was written, or until
+   * the names were: a revision that waits for its tag is untagged, and may be collected.
    */
   async put(
     reference: Reference,
@@ -122,44 +123,53 @@ export class ManifestStore {
     const marks = new Map<Tag, Clearance>();
     if (this.#tagsExpire)
       for (const tag of wanted) marks.set(tag, this.#promises.ahead(layout.tagMark(this.#name, tag)));
+    const subject = manifest.subject?.digest;
     await this.#promises.inTime(async () => {
+      const written = await this.#writeInTime(manifest, digest, bytes);
+      const announcing = this.#announce(digest, subject, wanted, marks);
+      await allEnded([this.#catalog?.add(this.#name) ?? Promise.resolve(), announcing]);
+      return { since: written.since, end: (await announcing) ?? written.end };
+    });
+    return { digest, subject };
+  }
+
+  /** Writes bytes and revision, under all that is promised; gives the first answer on which that rests, and the last. */
+  async #writeInTime(manifest: Manifest, digest: Digest, bytes: Uint8Array): Promise<InTime> {
+    return await this.#promises.inTime(async () => {
       const since = await this.#promiseAll(manifest, digest);
       // Always: that they are there says nothing of who is about to delete them.
       await this.#driver.put(layout.blob(digest), bytes);
       const { asOf: end } = await writeLink(this.#driver, layout.revisionLink(this.#name, digest), digest);
       return { since, end };
     });
-    const subject = manifest.subject?.digest;
-    await allEnded([
-      this.#catalog?.add(this.#name) ?? Promise.resolve(),
-      this.#announce(digest, subject, wanted, marks),
-    ]);
-    return { digest, subject };
   }
 
+  /** Gives the last answer; undefined where there is nothing to announce. */
   async #announce(
     digest: Digest,
     subject: Digest | undefined,
     tags: readonly Tag[],
     marks: ReadonlyMap<Tag, Clearance>,
-  ): Promise<void> {
-    if (subject !== undefined) await this.#referrers.add(subject, digest);
-    await mapLimit(tags, limits.manifestChecks, async (tag) => await this.#setTag(tag, digest, marks.get(tag)));
+  ): Promise<Date | undefined> {
+    const entry = subject === undefined ? [] : [await this.#referrers.add(subject, digest)];
+    const set = await mapLimit(tags, limits.manifestChecks, async (tag) => {
+      return await this.#setTag(tag, digest, marks.get(tag));
+    });
+    const answers = [...entry, ...set].map(({ asOf }) => asOf.getTime());
+    return answers.length === 0 ? undefined : new Date(Math.max(...answers));
   }
 
   /** Clears the mark of the tag first where tags are collected, and does both again where that took too long. */
-  async #setTag(tag: Tag, digest: Digest, ahead: Clearance | undefined): Promise<void> {
-    if (ahead === undefined) {
-      await this.#tags.set(tag, digest);
-      return;
-    }
+  async #setTag(tag: Tag, digest: Digest, ahead: Clearance | undefined): Promise<Pick<Written, "asOf">> {
+    if (ahead === undefined) return await this.#tags.set(tag, digest);
     let mark = ahead;
-    await this.#promises.inTime(async () => {
+    const { end: asOf } = await this.#promises.inTime(async () => {
       const since = await mark.clear();
       const { asOf: end } = await this.#tags.set(tag, digest);
       mark = { clear: async () => await this.#promises.clear(layout.tagMark(this.#name, tag)) };
       return { since, end };
     });
+    return { asOf };
   }
 
   /**

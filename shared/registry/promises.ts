@@ -50,6 +50,12 @@ interface Wanted {
   readonly renew: (stored: Digest, link: LinkLook | undefined) => Promise<Written | undefined>;
 }
 
+/** The first answer on which something rests, and the last of what had to be done by then. */
+export interface InTime {
+  readonly since: Date;
+  readonly end: Date;
+}
+
 /** A mark that is being read already, to be cleared later. */
 export interface Clearance {
   /** Clears it; gives the time from which T counts. Waits for a deletion that is under way, or throws OverloadedError. */
@@ -114,11 +120,11 @@ export class Promises {
     });
   }
 
-  /** Does work that gives when it began and ended, until that was in time. Throws OverloadedError where it never is. */
-  async inTime(work: () => Promise<{ readonly since: Date; readonly end: Date }>): Promise<void> {
+  /** Does work until it was in time; gives when it was done. Throws OverloadedError where it never is. */
+  async inTime(work: () => Promise<InTime>): Promise<InTime> {
     for (let round = 1; round <= ROUNDS; round++) {
-      const { since, end } = await work();
-      if (!this.#isLate(since, end)) return;
+      const done = await work();
+      if (!this.#isLate(done.since, done.end)) return done;
       this.#absent.clear();
     }
     throw tooSlow();

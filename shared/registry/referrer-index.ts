@@ -1,6 +1,6 @@
 import { digestFrom, type Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/reference.ts";
-import { listKeys, type StorageDriver } from "../storage/driver.ts";
+import { listKeys, type StorageDriver, type Written } from "../storage/driver.ts";
 import { layout } from "./layout.ts";
 import { writeLink } from "./link.ts";
 
@@ -14,8 +14,8 @@ export class ReferrerIndex {
     this.#name = name;
   }
 
-  async add(subject: Digest, referrer: Digest): Promise<void> {
-    await writeLink(this.#driver, layout.referrerLink(this.#name, subject, referrer), referrer);
+  async add(subject: Digest, referrer: Digest): Promise<Written> {
+    return await writeLink(this.#driver, layout.referrerLink(this.#name, subject, referrer), referrer);
   }
 
   async remove(subject: Digest, referrer: Digest): Promise<void> {

@@ -7,7 +7,7 @@ import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { PullLog } from "../../shared/registry/pull-log.ts";
 import { readLink, writeLink } from "../../shared/registry/link.ts";
-import { withFaults } from "../support/faults.ts";
+import { withFaults, type Verdict } from "../support/faults.ts";
 import { nameOf, TIMES, World } from "./support.ts";
 
 const A = "ci/app";
@@ -128,6 +128,28 @@ describe("a tag that no rule keeps", () => {
     await writeLink(world.driver, link("old"), second.digest);
     const summary = await collector.run();
     expect(summary).toMatchObject({ outcome: "done", deletedTags: 0 });
+    expect(await readLink(world.driver, link("old"))).toBe(second.digest);
+  });
+
+  it("stays if another registry sets it as late as when the permit to delete it is opened", async () => {
+    const world = new World();
+    const { second } = await twoTags(world);
+    world.age();
+    await world.collect({ retention });
+    let isSweeping = false;
+    const watched = withFaults(world.driver, async ({ operation }): Promise<Verdict> => {
+      if (isSweeping && operation === "open permit") {
+        isSweeping = false;
+        await writeLink(world.driver, link("old"), second.digest);
+      }
+      return "pass";
+    });
+    const collector = world.collector({ retention }, watched);
+    let outcome = await collector.step({ ms: 0 });
+    while (outcome.state === "more" && outcome.phase !== "manifests") outcome = await collector.step({ ms: 0 });
+    isSweeping = true;
+    expect(await collector.run()).toMatchObject({ outcome: "done", eligibleTags: 1, deletedTags: 0, lost: 0 });
+    expect(isSweeping).toBe(false);
     expect(await readLink(world.driver, link("old"))).toBe(second.digest);
   });
 

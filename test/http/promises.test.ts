@@ -1,12 +1,13 @@
 /** What pushes promise and are promised, beside marks in every state that a collection leaves them in. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { parseDigest, type Digest } from "../../shared/oci/digest.ts";
-import { parseRepositoryName } from "../../shared/oci/reference.ts";
+import { parseRepositoryName, parseTag } from "../../shared/oci/reference.ts";
 import { gcTimes, type GcTimes } from "../../shared/registry/gc-times.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { Marks, type MarkState } from "../../shared/registry/marks.ts";
 import type { RegistryParts } from "../../shared/registry/registry.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
+import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { createTestApp, type Send, type TestAppOptions } from "../support/app.ts";
 import { sha256 } from "../support/bodies.ts";
 import { withFaults, type Verdict } from "../support/faults.ts";
@@ -287,6 +288,33 @@ describe.each(STORES)("%s", (_, makeStore) => {
     await mark("condemned");
     expect(await put(beside("condemned"))).toBe(201);
     expect(await stateOf()).toBe("cleared");
+  });
+});
+
+describe("a manifest whose names came too late", () => {
+  const signed = imageOf([]);
+  const signature = referrerOf(signed.descriptor, "application/x-signature");
+  const latest = layout.tagLink(name, parseTag("latest"));
+  const entry = layout.referrerLink(name, signed.digest, signature.digest);
+  it.each([
+    ["tag", latest, "latest", signed],
+    ["entry among the referrers", entry, signature.digest, signature],
+  ])("is written again: %s", async (_what, key, reference, manifest) => {
+    let clock = Date.parse("2030-01-01T00:00:00Z");
+    const driver = new MemoryDriver({ now: () => new Date(clock) });
+    const { send } = createTestApp(driver);
+    await pushBlob(send, "a", CONFIG);
+    let times = 0;
+    const slow = withFaults(driver, async ({ operation, key: of }): Promise<Verdict> => {
+      if (operation !== "put" || of !== key || ++times > 1) return "pass";
+      // Long enough for runs that collect what is untagged.
+      clock += TIMES.horizonMs + TIMES.settleMs;
+      await driver.delete(layout.revisionLink(name, manifest.digest));
+      return "pass";
+    });
+    expect((await putManifest(createTestApp(slow).send, "a", reference, manifest)).status).toBe(201);
+    expect(times).toBe(2);
+    expect((await send("GET", `/v2/a/manifests/${reference}`)).status).toBe(200);
   });
 });
 

@@ -16,7 +16,7 @@ import {
 import type { StepName } from "./steps.ts";
 import type { Manifest, World } from "./world.ts";
 
-/** What has a mark: a digest, or a revision of a repository. */
+/** What has a mark: a digest, a revision of a repository, or a tag. */
 interface Item {
   readonly name: string;
   readonly mark: Mark;
@@ -27,7 +27,7 @@ interface Item {
 }
 
 interface Part {
-  readonly kind: "referrer entry" | "revision" | "link" | "bytes";
+  readonly kind: "referrer entry" | "revision" | "link" | "bytes" | "history" | "tag";
   readonly object: StoredObject;
 }
 
@@ -47,6 +47,8 @@ interface Notes {
   readonly look: Look;
   /** What was seen of it: NOTHING, STORED (something old), or KEPT (it is live, or something of it is young). */
   readonly seen: Cell;
+  /** Of a tag: it had a history when that was listed. */
+  readonly listed: Cell;
   /** This run has deleted it. */
   readonly deleted: Cell;
   readonly permit: Permit;
@@ -68,13 +70,14 @@ interface Flight {
   readonly program: Program;
 }
 
-/** What there is to collect in a world. Revisions, parents first, then digests. */
+/** What there is to collect in a world. The tag, revisions, parents first, then digests. */
 export function itemsOf(world: World): Item[] {
   const { blobs, manifests, rules } = world;
+  const tags = world.expiring === undefined ? 0 : 1;
   const revisions = world.untagged ? manifests.filter((manifest) => manifest.mark !== undefined) : [];
   const parentsOf = (manifest: Manifest): number[] =>
     revisions.flatMap((other, index) =>
-      other.children.includes(manifest) || manifest.subject === other ? [index] : [],
+      other.children.includes(manifest) || manifest.subject === other ? [tags + index] : [],
     );
   const part =
     (kind: Part["kind"]) =>
@@ -82,6 +85,12 @@ export function itemsOf(world: World): Item[] {
   const inOrder = (links: readonly Part[], bytes: Part): Part[] =>
     rules.linksBeforeBytes ? [...links, bytes] : [bytes, ...links];
   const items: Item[] = [];
+  if (world.expiring !== undefined) {
+    const { mark, history, link } = world.expiring;
+    const [first, last] = [part("history")(history), part("tag")(link)];
+    const objects = rules.historyBeforeTag ? [first, last] : [last, first];
+    items.push({ name: "the tag", mark, objects, parents: [] });
+  }
   for (const manifest of revisions) {
     const { name, mark, revision, entry } = manifest;
     if (mark === undefined) continue;
@@ -130,6 +139,8 @@ export class Collector extends Program {
   readonly #flights: readonly Flight[];
   /** The listings that are still to be read, one bit each. */
   readonly #pending: Cell;
+  /** For each item, whether others have to wait for it. */
+  readonly #hasChildren: readonly boolean[];
   /** Where each item is dealt with. */
   readonly #decide: ((s: State) => Label)[] = [];
   /** For each item, which reads can say something of it: bits of `#pending`. */
@@ -143,12 +154,14 @@ export class Collector extends Program {
     this.#items = items;
     this.#flights = flights;
     this.#pending = this.register("listings to read");
+    this.#hasChildren = items.map((_, i) => items.some(({ parents }) => parents.includes(i)));
     this.#notes = items.map((item) => {
       const look = item.mark.look(this);
       return {
         age: this.register(`${item.mark.name} is ripe`),
         look,
         seen: this.register(`${item.name} is stored (2: kept)`),
+        listed: this.register(`history of ${item.name} listed`),
         deleted: this.register(`${item.name} deleted`),
         permit: item.mark.permit(this, look),
       };
@@ -214,8 +227,7 @@ export class Collector extends Program {
   #forgetDone(s: State, start: number): void {
     for (let i = start; i < this.#items.length; i++) {
       const notes = this.#notes[i];
-      if (notes === undefined || this.#items.some(({ parents }) => parents.includes(i)) || !this.#isDone(s, i))
-        continue;
+      if (notes === undefined || this.#hasChildren[i] === true || !this.#isDone(s, i)) continue;
       drop(s, notes.look);
       notes.age.set(s, 0);
       notes.seen.set(s, KEPT);
@@ -312,7 +324,7 @@ export class Collector extends Program {
 
   /** Each listing, and the reading of what it shows; false is a fault. */
   #reads(): Read[] {
-    const { blobs, manifests, times, tag, untagged } = this.#world;
+    const { blobs, manifests, times, tag, untagged, expiring } = this.#world;
     const seen = (mark: Mark | undefined, object: StoredObject) => (s: State) => {
       if (!object.exists(s)) return true;
       const cell = this.#notesOf(mark)?.seen;
@@ -347,12 +359,13 @@ export class Collector extends Program {
         },
       });
     }
-    if (untagged) {
+    if (untagged || expiring !== undefined) {
       reads.push({
         name: "run: LIST tags",
         of: "",
-        about: manifests.map(({ mark }) => mark),
+        about: [expiring?.mark, ...manifests.map(({ mark }) => mark)],
         run: (s: State) => {
+          if (expiring !== undefined) seen(expiring.mark, expiring.link)(s);
           const notes = this.#notesOf(manifests[tag.get(s) - 1]?.mark);
           if (notes?.seen.get(s) === STORED) notes.seen.set(s, KEPT); // a tag that leads nowhere keeps nothing
           return true;
@@ -384,24 +397,27 @@ export class Collector extends Program {
 
   /** Step 4 (and 5) for one item. Gives what finds the first operation that it needs. */
   #step4(index: number): (s: State) => Label {
-    const { backend, rules } = this.#world;
+    const { backend, rules, times, expiring } = this.#world;
     const item = this.#items[index];
     const notes = this.#notes[index];
     if (item === undefined || notes === undefined) throw new Error(`no item ${index}`);
     const { mark, objects } = item;
     const { look, permit } = notes;
     const [condemn, revoke, open, put, swept] = [this.label(), this.label(), this.label(), this.label(), this.label()];
-    const [revokeFirst, clear, remove] = [this.label(), this.label(), this.label()];
-    const hasChildren = this.#items.some(({ parents }) => parents.includes(index));
+    const [revokeFirst, clear, remove, looking] = [this.label(), this.label(), this.label(), this.label()];
+    const tag = mark === expiring?.mark ? expiring : undefined;
+    const begin = tag === undefined || rules.lookUnderPermit ? open : looking;
+    const hasChildren = this.#hasChildren[index] === true;
 
     const done = (s: State): Label => {
       drop(s, look);
       notes.age.set(s, 0);
       if (!hasChildren) notes.seen.set(s, NOTHING);
+      notes.listed.set(s, 0);
       permit.given.stop(s);
       return this.#next(s, index + 1);
     };
-    for (const label of [condemn, revoke, open, put, swept, revokeFirst, clear, remove]) {
+    for (const label of [condemn, revoke, open, looking, put, swept, revokeFirst, clear, remove]) {
       this.#shortcuts[label] = (s) => {
         this.#forgetDone(s, index + 1);
         const isRefused = label === remove ? !this.#permitsDrop(s, index) : mark.isLost(s, look);
@@ -418,12 +434,19 @@ export class Collector extends Program {
     });
     this.on(revoke, "run: revoke permit", mark.name, (s) => {
       mark.revoke(s, look);
-      return open;
+      return begin;
     });
     this.on(open, "run: open permit", mark.name, (s) => {
       give(s);
-      return put;
+      return tag !== undefined && rules.lookUnderPermit ? looking : put;
     });
+    if (tag !== undefined) {
+      this.on(looking, "sweep: LIST history", "and the age of the link", (s) => {
+        if (rules.tagLookedAt && tag.link.exists(s) && tag.link.age(s) <= times.HORIZON) return done(s);
+        notes.listed.set(s, tag.history.exists(s) ? 1 : 0);
+        return rules.lookUnderPermit ? put : open;
+      });
+    }
     const answeredLate = this.label();
     this.on(put, "run: PUT deleting", mark.name, (s) => {
       if (!mark.swap(s, look, DELETING)) return done(s);
@@ -439,7 +462,7 @@ export class Collector extends Program {
       const sweep = sweeps[k] ?? REST;
       this.on(sweep, `sweep: DELETE ${kind}`, object.name, (s) => {
         if (!mark.permits(s, permit)) return done(s);
-        object.delete(s);
+        if (kind !== "history" || notes.listed.get(s) === 1) object.delete(s);
         return after;
       });
       this.#giveUp(sweep, index, k + 1, done);
@@ -473,12 +496,12 @@ export class Collector extends Program {
       switch (look.state.get(s)) {
         case CONDEMNED:
           if (!isCandidate) return clear;
-          return isRipe && mayGo ? open : done(s);
+          return isRipe && mayGo ? begin : done(s);
         case DELETING:
           if (!isRipe) return done(s);
           if (!isCandidate) return backend === "folder" ? revokeFirst : clear;
           if (!mayGo) return done(s);
-          return backend === "folder" ? revoke : open;
+          return backend === "folder" ? revoke : begin;
         case ABSENT:
           return isCandidate ? condemn : done(s);
         default:

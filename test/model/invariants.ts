@@ -2,7 +2,7 @@
 import type { State } from "./cells.ts";
 import type { Collector } from "./collector.ts";
 import { REST, type Label, type Program } from "./program.ts";
-import { ABSENT, type Mark } from "./store.ts";
+import { ABSENT } from "./store.ts";
 import { isComplete, violate, type Manifest, type World } from "./world.ts";
 
 /** Does somebody rely on this manifest? Where untagged ones are collected, only on what a tag leads to. */
@@ -21,6 +21,9 @@ export function acknowledgedAreComplete(world: World): (s: State) => void {
       if (manifest.entry?.exists(s) === false)
         violate(`1: the subject of ${manifest.name} does not lead to it any more`);
     }
+    const { promised, history } = world.expiring ?? {};
+    if (promised?.isOn(s) === true && (world.tag.get(s) === 0 || history?.exists(s) === false))
+      violate("6: the tag was answered with 201 within GRACE, and is gone, or its history is");
   };
 }
 
@@ -50,6 +53,12 @@ export function garbageGoes(world: World, collector: Collector, everyone: readon
       }
     };
     nights(2);
+    if (world.expiring !== undefined) {
+      const { link, history, stray } = world.expiring;
+      if (link.exists(s)) violate("3: the tag has expired, and stays");
+      if (history.exists(s) && stray.get(s) === 0) violate("3: the tag is gone, and its history stays");
+      nights(2);
+    }
     for (const manifest of untagged ? manifests : []) {
       if (manifest.revision.exists(s) && !isNeeded(s, world, manifest))
         violate(`3: ${manifest.name} is untagged, and stays`);
@@ -65,7 +74,7 @@ export function garbageGoes(world: World, collector: Collector, everyone: readon
         violate(`3: bytes of ${name} are garbage, and stay`);
     }
     nights(2);
-    for (const mark of marksOf(world)) if (mark.state(s) !== ABSENT) violate(`3: ${mark.name} stays for ever`);
+    for (const mark of world.marks) if (mark.state(s) !== ABSENT) violate(`3: ${mark.name} stays for ever`);
   };
 }
 
@@ -74,13 +83,6 @@ function isNeeded(s: State, world: World, manifest: Manifest): boolean {
   if (world.isTagged(s, manifest)) return true;
   const parents = world.manifests.filter((other) => other.children.includes(manifest) || other === manifest.subject);
   return parents.some((parent) => parent.revision.exists(s) && isNeeded(s, world, parent));
-}
-
-function marksOf({ blobs, manifests }: World): Mark[] {
-  return [
-    ...blobs.map(({ mark }) => mark),
-    ...manifests.flatMap(({ mark, content }) => [mark, content?.mark].filter((one) => one !== undefined)),
-  ];
 }
 
 /** A run from its beginning to its end, in no time. */

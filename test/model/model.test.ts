@@ -35,7 +35,7 @@ describe("without this it would not", () => {
     "$what",
     (mutant) => {
       const { violation } = explore(modelOf(scenarioNamed(mutant.scenario), { changes: mutant }));
-      expect(violation?.text).toMatch(/^[1-5]: /);
+      expect(violation?.text).toMatch(/^[1-6]: /);
     },
     patience,
   );

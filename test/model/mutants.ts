@@ -13,6 +13,8 @@ const UPLOAD = "upload, then manifest";
 const FOLDER = "upload, then manifest, in a folder";
 const INDEX = "index with a child";
 const SUBJECT = "subject with a signature";
+const TAG = "a tag that retention takes";
+const OTHER = "a tag that retention takes, other registry";
 const MOUNT = "mount, then manifest";
 
 /** The checker must find a violation in each. */
@@ -72,6 +74,12 @@ export const MUTANTS: readonly Mutant[] = [
     rules: { revokedAfterMarks: false },
     scenario: FOLDER,
   },
+  { what: "a push of a tag does not read its mark", rules: { tagReadsMark: false }, scenario: TAG },
+  { what: "the time is not checked after a tag", rules: { tagCheckTime: false }, scenario: TAG },
+  { what: "the link of a tag goes before its history", rules: { historyBeforeTag: false }, scenario: TAG },
+  { what: "the age of the link is not looked at again", rules: { tagLookedAt: false }, scenario: OTHER },
+  { what: "the age of the link is looked at before the permit", rules: { lookUnderPermit: false }, scenario: OTHER },
+  { what: "a tag is condemned by a HORIZON of GRACE", times: { T: 1, HORIZON: 1 }, scenario: TAG },
   { what: "marks are deleted without a permit", rules: { tombstonePermit: false }, scenario: UPLOAD },
 ];
 

@@ -53,6 +53,8 @@ export interface ClearWays {
   readonly busy: Way;
   /** It was deleted. Without this way `swept` is cleared too: by who writes it anew. */
   readonly swept?: Way;
+  /** Since when it counts, where that is not the time of all the rest: called when the mark was read. */
+  readonly read?: (s: State) => void;
 }
 
 /** clear(mark). Gives where it begins. */
@@ -61,7 +63,7 @@ export function clear(p: Promising, mark: Mark, ways: ClearWays): Label {
 }
 
 /** `get`: where the mark is read. `decide`: what follows once it was. */
-function clearing(p: Promising, mark: Mark, ways: ClearWays): { get: Label; decide: (s: State) => Label } {
+export function clearing(p: Promising, mark: Mark, ways: ClearWays): { get: Label; decide: (s: State) => Label } {
   const look = p.look(mark);
   const [get, put, revoke] = [p.label(), p.label(), p.label()];
   const leave = (s: State, way: Way): Label => {
@@ -82,7 +84,8 @@ function clearing(p: Promising, mark: Mark, ways: ClearWays): { get: Label; deci
     }
   };
   p.on(get, "clear: GET mark", mark.name, (s) => {
-    p.answered(s);
+    if (ways.read === undefined) p.answered(s);
+    else ways.read(s);
     mark.read(s, look);
     return decide(s);
   });

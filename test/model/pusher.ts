@@ -1,7 +1,8 @@
 /** Clients that push, and the servers that answer them. Any of these may die at each step; the client tries again or not. */
 import type { Cell, Clock, State } from "./cells.ts";
 import { REST, type Label } from "./program.ts";
-import { clear, follow, promise, Promising, type Way } from "./promising.ts";
+import { clear, clearing, follow, promise, Promising, type Way } from "./promising.ts";
+import { DELETING } from "./store.ts";
 import { isComplete, violate, type Blob, type Manifest, type World } from "./world.ts";
 
 export class Pusher extends Promising {
@@ -11,9 +12,12 @@ export class Pusher extends Promising {
   readonly inGrace: Clock;
   /** A user has deleted the link of a blob while its manifest was being pushed: what is answered then is theirs to mend. */
   readonly overruled: Cell;
+  /** Since the mark of the tag was read. */
+  readonly sinceTag: Clock;
 
   constructor(world: World, name: string) {
     super(world, name);
+    this.sinceTag = this.timer("since the tag's mark was read", world.times.T + 1);
     // These are the client's: the death of a server does not change them.
     this.promised = world.cells.clock(`${name} was promised`, world.times.GRACE + 1, true);
     this.inGrace = world.cells.clock(`${name} pushes within GRACE`, world.times.T + 1, true);
@@ -24,6 +28,11 @@ export class Pusher extends Promising {
       this.promised.stop(s);
       this.inGrace.stop(s);
     });
+  }
+
+  /** Is it longer than T that the mark of the tag was read? */
+  isTagLate(s: State): boolean {
+    return this.sinceTag.isOn(s) && this.sinceTag.age(s) > this.world.times.T;
   }
 
   /** A request has ended well: nothing is left to be done again. */
@@ -140,7 +149,13 @@ export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: {
   const { rules, untagged } = world;
   const { name, repository, blobs, children, subject, revision, content, mark, entry } = manifest;
   const begin = p.request();
+  // What is done again before the tag was written does not read its mark again: that has a time of its own.
+  const body = tag && world.expiring !== undefined ? p.label() : begin;
   const restart: Way = (s) => {
+    p.since.stop(s);
+    return body;
+  };
+  const restartAll = (s: State): Label => {
     p.since.stop(s);
     return begin;
   };
@@ -158,6 +173,7 @@ export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: {
     p.overruled.set(s, 0);
     if (overruled) return follow(s, ways.done);
     manifest.acknowledged.set(s, 1);
+    if (tag) world.expiring?.promised.start(s);
     for (const referrer of world.referrersOf(manifest)) {
       if (!isComplete(s, referrer) || referrer.entry?.exists(s) !== true) referrer.acknowledged.set(s, 0);
     }
@@ -166,24 +182,26 @@ export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: {
   };
 
   // Built from the last step to the first: each knows where it goes on.
-  const putTag = p.label();
+  const announceTag: Way = (s) => (tagging === undefined ? putTag : tagging.begin(s));
   const announce = (s: State): Label => {
     if (rules.checkTime && rules.checkAfterWrite && p.tookTooLong(s)) return follow(s, restart);
     if (entry !== undefined) return putEntry;
-    return tag ? putTag : answer(s);
+    return tag ? follow(s, announceTag) : answer(s);
   };
   const putEntry = p.label();
   const lastly = (s: State): Label =>
-    untagged && rules.checkAfterTags && p.tookTooLong(s) ? follow(s, restart) : answer(s);
+    untagged && rules.checkAfterTags && p.tookTooLong(s) ? restartAll(s) : answer(s);
+  const putTag = p.label();
+  const tagging = tag ? tagUnderMark(p, putTag, lastly) : undefined;
   p.on(putTag, "put manifest: PUT tag", name, (s) => {
     const before = world.manifests[world.tag.get(s) - 1];
     if (untagged && before !== manifest) before?.acknowledged.set(s, 0); // from here on it may be collected
-    world.tag.set(s, world.manifests.indexOf(manifest) + 1);
-    return lastly(s);
+    world.setTag(s, manifest, !p.isTagLate(s));
+    return tagging === undefined ? lastly(s) : tagging.history;
   });
   p.on(putEntry, "put manifest: PUT referrer entry", name, (s) => {
     entry?.put(s);
-    return tag ? putTag : lastly(s);
+    return tag ? follow(s, announceTag) : lastly(s);
   });
 
   let next = p.label();
@@ -235,8 +253,46 @@ export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: {
       return after;
     });
   }
-  p.alias(begin, next);
+  p.alias(body, next);
+  if (tagging !== undefined) p.alias(begin, tagging.ahead(body));
   return begin;
+}
+
+/** Where retention takes tags: the mark of the tag is read ahead, and cleared before the tag is written with its history. */
+function tagUnderMark(
+  p: Pusher,
+  putTag: Label,
+  done: Way,
+): { ahead: (next: Label) => Label; begin: (s: State) => Label; history: Label } | undefined {
+  const { rules, expiring } = p.world;
+  if (expiring === undefined) return undefined;
+  const { mark } = expiring;
+  const history = p.label();
+  const again = p.label();
+  const begins = (s: State): void => p.sinceTag.start(s);
+  const { get, decide } = clearing(p, mark, { ok: putTag, busy: again, read: begins });
+  p.alias(again, get);
+  p.on(history, "put manifest: PUT history", "", (s) => {
+    const isLate = p.isTagLate(s);
+    p.world.setHistory(s, !isLate);
+    p.sinceTag.stop(s);
+    return isLate && rules.tagCheckTime ? again : follow(s, done);
+  });
+  const ahead = (next: Label): Label => {
+    if (!rules.tagReadsMark) return next;
+    const reads = p.label();
+    p.on(reads, "clear: GET mark", mark.name, (s) => {
+      begins(s);
+      mark.read(s, p.look(mark));
+      return next;
+    });
+    return reads;
+  };
+  const begin = (s: State): Label => {
+    if (!rules.tagReadsMark) return putTag;
+    return p.look(mark).state.get(s) === DELETING ? again : decide(s);
+  };
+  return { ahead, begin, history };
 }
 
 /** The client sends a manifest: now, or later. `within` GRACE of the promise it must be taken. */

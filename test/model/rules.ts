@@ -72,6 +72,10 @@ export const RULES = {
   subjectCleared: true,
   /** The time is checked once more between the tags and the answer. */
   checkAfterTags: true,
+  /** Where retention takes tags, a push of one reads its mark. */
+  tagReadsMark: true,
+  /** The time since then is checked after the tag and its history were written. */
+  tagCheckTime: true,
 
   /** A run reads the marks before anything else. */
   marksFirst: true,
@@ -82,6 +86,12 @@ export const RULES = {
   /** A child or referrer goes only if each parent, or its subject, was deleted by this run. */
   parentRule: true,
   linksBeforeBytes: true,
+  /** The history of a tag goes before its link. */
+  historyBeforeTag: true,
+  /** Just before a tag goes, the age of its link is looked at once more. */
+  tagLookedAt: true,
+  /** ... after the permit was given. */
+  lookUnderPermit: true,
 };
 
 export type Rules = Readonly<typeof RULES>;

@@ -6,7 +6,7 @@ import { acknowledgedAreComplete, garbageGoes } from "./invariants.ts";
 import { REST, type Program } from "./program.ts";
 import { commit, head, Pusher, putManifest, send } from "./pusher.ts";
 import { outside, reductionOf } from "./reduction.ts";
-import { deletesBlob, deletesManifest, deletesTag } from "./user.ts";
+import { deletesBlob, deletesManifest, deletesTag, otherRegistrySets } from "./user.ts";
 import { World, type Settings } from "./world.ts";
 
 /** What a scenario makes of its world: who acts in it besides the collectors, and what there is at first. */
@@ -203,6 +203,28 @@ function tagsAgain(world: World): Cast {
   return { programs: [p.finish(true), deletesTag(world)] };
 }
 
+/** A tag that is old, with its manifest: it is pushed again, by ours or by a registry that knows no marks. */
+const pushesExpiring =
+  (who: "ours" | "other" | "both" | "two") =>
+  (world: World): Cast => {
+    const m = world.manifest("m");
+    const pushers = (who === "two" ? ["pusher 1", "pusher 2"] : who === "other" ? [] : ["pusher"]).map((name) => {
+      const p = new Pusher(world, name);
+      p.alias(REST, putManifest(p, m, true, { done: REST, refused: REST }));
+      return p.finish(true);
+    });
+    const others = who === "other" || who === "both" ? [otherRegistrySets(world, m)] : [];
+    return {
+      programs: [...pushers, ...others],
+      alike: [pushers],
+      initial: (s) => {
+        world.setTag(s, m);
+        world.setHistory(s);
+        for (const object of [m.revision, world.expiring?.link, world.expiring?.history]) object?.restore(s);
+      },
+    };
+  };
+
 /** An index under a tag, and its child that was there before. */
 const pushesIndex = (world: World): Cast => indexCast(world, false);
 
@@ -296,6 +318,36 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   { name: "tag again, three runs", untagged: true, collectors: 3, cast: tagsAgain },
   { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },
+  { name: "a tag that retention takes", tagsExpire: true, collectors: 2, cast: pushesExpiring("ours") },
+  {
+    name: "a tag that retention takes, in a folder",
+    tagsExpire: true,
+    backend: "folder",
+    collectors: 2,
+    cast: pushesExpiring("ours"),
+  },
+  {
+    name: "a tag that retention takes, late requests",
+    tagsExpire: true,
+    late: true,
+    collectors: 1,
+    cast: pushesExpiring("ours"),
+  },
+  { name: "a tag that retention takes, two pushers", tagsExpire: true, collectors: 1, cast: pushesExpiring("two") },
+  {
+    name: "a tag that retention takes, other registry",
+    tagsExpire: true,
+    collectors: 2,
+    cast: pushesExpiring("other"),
+  },
+  { name: "a tag that retention takes, beside both", tagsExpire: true, collectors: 1, cast: pushesExpiring("both") },
+  {
+    name: "a tag that retention takes, and its manifest",
+    tagsExpire: true,
+    untagged: true,
+    collectors: 1,
+    cast: pushesExpiring("ours"),
+  },
   { name: "index with a child", untagged: true, collectors: 1, cast: pushesIndex },
   { name: "child, then index", untagged: true, collectors: 1, deep: true, cast: pushesChildAndIndex },
   { name: "subject with a signature", untagged: true, collectors: 1, cast: pushesSubject },

@@ -21,6 +21,7 @@ export const STEPS = [
   "put manifest: PUT revision",
   "put manifest: PUT referrer entry",
   "put manifest: PUT tag",
+  "put manifest: PUT history",
 
   "run: LIST marks",
   "run: revoke expired permits",
@@ -35,10 +36,13 @@ export const STEPS = [
   "run: PUT cleared",
   "run: DELETE mark",
 
+  "sweep: LIST history",
   "sweep: DELETE referrer entry",
   "sweep: DELETE revision",
   "sweep: DELETE link",
   "sweep: DELETE bytes",
+  "sweep: DELETE history",
+  "sweep: DELETE tag",
   "sweep: PUT swept",
 ] as const;
 
@@ -59,10 +63,13 @@ export const COLLECTOR_STEPS: Readonly<Partial<Record<(typeof STEPS)[number], re
   "run: revoke permit": ["revoke permit"],
   "run: PUT cleared": ["clear mark"],
   "run: DELETE mark": ["drop mark"],
+  "sweep: LIST history": ["list repositories"],
   "sweep: DELETE referrer entry": ["delete links"],
   "sweep: DELETE revision": ["delete links"],
   "sweep: DELETE link": ["delete links"],
   "sweep: DELETE bytes": ["delete bytes"],
+  "sweep: DELETE history": ["delete links"],
+  "sweep: DELETE tag": ["delete links"],
   "sweep: PUT swept": ["swept"],
 };
 
@@ -86,7 +93,9 @@ export const PUSHER_STEPS: Readonly<Partial<Record<(typeof STEPS)[number], reado
   "put manifest: PUT revision": ["write revision"],
   "put manifest: PUT referrer entry": ["write referrer entry"],
   "put manifest: PUT tag": ["write tag"],
+  "put manifest: PUT history": ["write tag"],
 };
 
 /** What the protocol does, or what is done around it. */
-export type StepName = (typeof STEPS)[number] | `${"client" | "user" | "undo" | "late request" | "mutant"}: ${string}`;
+export type StepName =
+  (typeof STEPS)[number] | `${"client" | "user" | "other registry" | "undo" | "late request" | "mutant"}: ${string}`;

@@ -26,6 +26,11 @@ export class StoredObject {
     this.#age.stop(s);
   }
 
+  /** Gone, by somebody who needs no leave. */
+  forget(s: State): void {
+    this.#age.stop(s);
+  }
+
   /** It is there, as old as can be: at first, or brought back with its old time. */
   restore(s: State): void {
     this.#age.set(s, this.#age.cap + 1);

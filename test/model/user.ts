@@ -15,7 +15,7 @@ export function deletesManifest(world: World, manifest: Manifest): Program {
   const hasNames = world.untagged || manifest.entry !== undefined;
   p.on(REST, "user: DELETE", manifest.name, (s) => {
     if (!manifest.revision.exists(s)) return NOT_NOW;
-    if (world.isTagged(s, manifest)) world.tag.set(s, 0);
+    if (world.isTagged(s, manifest)) world.dropTag(s);
     manifest.entry?.delete(s);
     deleted(s);
     if (hasNames) return names;
@@ -36,11 +36,26 @@ export function deletesTag(world: World): Program {
   p.on(REST, "user: DELETE", "the tag", (s) => {
     if (world.tag.get(s) === 0) return NOT_NOW;
     world.manifests[world.tag.get(s) - 1]?.acknowledged.set(s, 0);
-    world.tag.set(s, 0);
+    world.dropTag(s);
     world.deleted(s);
     return REST;
   });
   return p.finish(false);
+}
+
+/** A registry that knows no marks pushes the tag, again and again. */
+export function otherRegistrySets(world: World, manifest: Manifest): Program {
+  const p = new Program(world.cells, "other registry");
+  const history = p.label();
+  p.on(REST, "other registry: PUT tag", manifest.name, (s) => {
+    world.setTag(s, manifest, false);
+    return history;
+  });
+  p.on(history, "other registry: PUT history", manifest.name, (s) => {
+    world.setHistory(s, false);
+    return REST;
+  });
+  return p.finish(true);
 }
 
 /** DELETE /blobs/: the link goes, the bytes stay. Manifests of this repository that name the blob are not complete then. */

@@ -1,5 +1,5 @@
 /** What a scenario is about: blobs and manifests with their marks. */
-import { Cells, type Cell, type State } from "./cells.ts";
+import { Cells, type Cell, type Clock, type State } from "./cells.ts";
 import { Violation } from "./program.ts";
 import { RULES, times, type Backend, type Rules, type Times } from "./rules.ts";
 import { Mark, StoredObject } from "./store.ts";
@@ -10,6 +10,8 @@ export interface Settings {
   readonly backend?: Backend;
   /** Are untagged manifests collected? */
   readonly untagged?: boolean;
+  /** Does retention take tags? It takes the one of the scenario as soon as it may. */
+  readonly tagsExpire?: boolean;
   /** Does a run read its listings in any order, or in that of the page? */
   readonly anyOrder?: boolean;
 }
@@ -50,6 +52,43 @@ export interface ManifestParts {
   readonly content?: boolean;
 }
 
+/** What there is of the tag where retention takes tags. What it names is `World.tag`. */
+export interface ExpiringTag {
+  readonly mark: Mark;
+  readonly link: StoredObject;
+  readonly history: StoredObject;
+  /** Since a push of it was answered with 201. */
+  readonly promised: Clock;
+  /**
+   * Its history was written by somebody who read no mark, or read it too long before. Where the link is gone by then, or
+   * just going, it stays behind: the one who was too late does it again, and may die before.
+   */
+  readonly stray: Cell;
+}
+
+/** The link of the tag, which a run deletes. */
+class TagLink extends StoredObject {
+  readonly #world: World;
+
+  constructor(world: World) {
+    super(world.cells, "link of the tag", world.times.HORIZON + 1);
+    this.#world = world;
+  }
+
+  /** Of a bucket: what was set before the run looked is not deleted young, whoever set it. */
+  override delete(s: State): void {
+    const { times, backend, tag, untagged, manifests } = this.#world;
+    if (this.exists(s)) {
+      if (this.age(s) <= times.HORIZON && this.age(s) > times.E && backend === "bucket")
+        violate("6: a tag is deleted that was set before the run looked at it");
+    }
+    super.delete(s);
+    // Whether it may go is what invariant 6 says. What it named is nothing to rely on from here on, as after a user's DELETE.
+    if (untagged) manifests[tag.get(s) - 1]?.acknowledged.set(s, 0);
+    tag.set(s, 0);
+  }
+}
+
 export class World {
   readonly cells = new Cells();
   readonly times: Times;
@@ -62,16 +101,55 @@ export class World {
   readonly marks: Mark[] = [];
   /** The one tag: number of the manifest that it names in `manifests`, from 1; 0 is none. */
   readonly tag: Cell;
+  /** Where retention takes it. */
+  readonly expiring: ExpiringTag | undefined;
   /** Called when a user deletes something: nobody can rely any more on what was there. */
   readonly onDelete: ((s: State) => void)[] = [];
 
-  constructor({ times: changes = {}, rules = {}, backend = "bucket", untagged = false, anyOrder = false }: Settings) {
+  constructor({
+    times: changes = {},
+    rules = {},
+    backend = "bucket",
+    untagged = false,
+    tagsExpire = false,
+    anyOrder = false,
+  }: Settings) {
     this.times = times(changes);
     this.rules = { ...RULES, ...rules };
     this.backend = backend;
     this.untagged = untagged;
     this.anyOrder = anyOrder;
     this.tag = this.cells.cell("tag");
+    if (!tagsExpire) return;
+    this.expiring = {
+      mark: this.#mark("mark of the tag"),
+      link: new TagLink(this),
+      history: this.#object("history of the tag", false),
+      promised: this.cells.clock("tag answered with 201", this.times.GRACE + 1, true),
+      stray: this.cells.cell("history is stray"),
+    };
+  }
+
+  /** PUT of the tag. `inTime`: under its mark. */
+  setTag(s: State, manifest: Manifest, inTime = true): void {
+    this.tag.set(s, this.manifests.indexOf(manifest) + 1);
+    this.expiring?.link.put(s);
+    if (inTime) this.expiring?.stray.set(s, 0);
+  }
+
+  /** PUT of its history. */
+  setHistory(s: State, inTime = true): void {
+    this.expiring?.history.put(s);
+    if (!inTime) this.expiring?.stray.set(s, 1);
+  }
+
+  /** A user deletes the tag. */
+  dropTag(s: State): void {
+    this.tag.set(s, 0);
+    const { link, history, promised, stray } = this.expiring ?? {};
+    for (const cell of [promised, stray]) cell?.set(s, 0);
+    history?.delete(s);
+    link?.forget(s);
   }
 
   blob(name: string, repositories = 1): Blob {
