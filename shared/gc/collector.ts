@@ -99,7 +99,9 @@ export class Collector {
       const until = await lease.look();
       if (until !== undefined) return { state: "busy", until };
       if (this.#isTooSoon(lease, limits)) return { state: "idle" };
-      if (!(await lease.take(this.#options.leaseMs ?? LEASE_MS))) return { state: "busy", until: lease.until };
+      // Who is killed says nothing any more, and is not to be killed every few minutes.
+      const killed = this.#last(lease, started, lease.asOf.getTime(), "failed");
+      if (!(await lease.take(this.#options.leaseMs ?? LEASE_MS, killed))) return { state: "busy", until: lease.until };
     }
     try {
       const options = { ...this.#options, ...(await undoingOf(driver, this.#options.setAside)) };
@@ -121,9 +123,10 @@ export class Collector {
 
   #isTooSoon({ content: { run, last }, asOf }: Lease, { everyMs = 0, afterFailureMs = 0 }: StepLimits): boolean {
     // What others asked for is no reason to leave undone what these options ask for.
-    if (run !== undefined || last?.options !== hashOf(optionsKey(this.#options))) return false;
+    if (last?.options !== hashOf(optionsKey(this.#options))) return false;
     const { begun, ended, outcome } = last;
-    return outcome === "done" ? asOf.getTime() - begun < everyMs : asOf.getTime() - ended < afterFailureMs;
+    if (outcome === "failed") return asOf.getTime() - ended < afterFailureMs;
+    return run === undefined && asOf.getTime() - begun < everyMs;
   }
 
   /** Where the present run is, for who watches it; undefined before it has begun. */
@@ -254,7 +257,7 @@ class Step {
       if (!(error instanceof PreconditionFailedError)) throw error;
       return { state: "busy", until: this.#lease.until };
     }
-    await this.#lease.release({ ...this.#lease.content, run: id });
+    await this.#lease.release({ ...this.#lease.content, last: this.#lease.lastBefore, run: id });
     return { state: "more", run: id, phase };
   }
 

@@ -44,6 +44,7 @@ export class Lease {
   #etag: string | undefined;
   #asOf = new Date(0);
   #until = 0;
+  #lastBefore: LastRun | undefined;
   content: LeaseContent = { cuts: [] };
 
   constructor(driver: StorageDriver) {
@@ -72,9 +73,19 @@ export class Lease {
     return until > asOf.getTime() && holder !== this.#holder ? new Date(until) : undefined;
   }
 
-  /** Takes it for a while, as it was when it was looked at; false where another was faster. */
-  async take(ms: number): Promise<boolean> {
+  /**
+   * Takes it for a while, as it was when it was looked at; false where another was faster. `unlessToldOtherwise`: what it says
+   * of the last run where its holder is killed.
+   */
+  async take(ms: number, unlessToldOtherwise: LastRun): Promise<boolean> {
+    this.#lastBefore = this.content.last;
+    this.content = { ...this.content, last: unlessToldOtherwise };
     return await this.#write(ms);
+  }
+
+  /** What was said of the last run when it was taken. */
+  get lastBefore(): LastRun | undefined {
+    return this.#lastBefore;
   }
 
   /** Makes it last longer where it soon ends; false where another has it now. */

@@ -131,6 +131,33 @@ describe("a run that fails", () => {
     expect(words(await night(world)).filter((each) => each !== "idle")).toEqual(["done"]);
   });
 
+  it("because its process is killed, at its beginning or later, is gone on with an hour later", async () => {
+    const world = await oldWorld(BIG);
+    /** A process that stands still for ever after so many requests. */
+    const killed = async (after: number): Promise<void> => {
+      await new Promise<void>((resolve) => {
+        const dying = withFaults(world.driver, async ({ index }) => {
+          if (index <= after) return "pass" as const;
+          resolve();
+          return await new Promise<never>(() => undefined);
+        });
+        void world.collector({}, dying).step({ ms: STEP_MS, ...NIGHT });
+      });
+    };
+    const step = async () => await world.collector({ elapsed: () => world.time++ }).step({ ms: 1, ...NIGHT });
+    await killed(10);
+    world.time += 15 * MINUTE;
+    expect(await step()).toEqual({ state: "idle" });
+    world.time += 45 * MINUTE;
+    expect(await step()).toMatchObject({ state: "more" });
+    await killed(5);
+    world.time += 15 * MINUTE;
+    expect(await step()).toEqual({ state: "idle" });
+    world.time += 45 * MINUTE;
+    expect(await step()).toMatchObject({ state: "more" });
+    expect(await step()).toMatchObject({ state: "more" });
+  });
+
   it("has its second chance in the same night, and the next night begins at its time, however late that was", async () => {
     const world = await oldWorld();
     const fails = (time: number, key: string): boolean => time < 6.75 * HOUR && marking(time, key);
