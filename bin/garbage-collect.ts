@@ -62,6 +62,7 @@ export async function garbageCollect(args: readonly string[], env: Environment):
       return await collect({
         driver,
         console,
+        file: flags.file,
         options: {
           times,
           retention: either(retentionByRules(config.storage.gc.retention), flags.untagged ? deleteUntagged : keepAll),
@@ -126,6 +127,8 @@ export interface Collection {
   readonly quiet: boolean;
   /** Runs again until nothing is left. */
   readonly waits: boolean;
+  /** What was named as the configuration, for commands that are told to the user. */
+  readonly file?: string | undefined;
   readonly signal: AbortSignal;
   /** Waits for so many milliseconds, or until `signal`. */
   readonly pause: (ms: number) => Promise<unknown>;
@@ -164,7 +167,7 @@ export async function collect(collection: Collection): Promise<number> {
       return EXIT.failed;
     }
     const left = leftOf(summary);
-    for (const line of linesOf(summary, times.settleMs, waits)) say(line);
+    for (const line of linesOf(summary, times.settleMs, collection)) say(line);
     if (!waits || (left === 0 && summary.deletedManifests + summary.deletedTags === 0)) return EXIT.done;
     if (run === MOST_RUNS) {
       console.err(`${left} are left after ${run} runs: somebody wants them again and again`);
@@ -233,7 +236,7 @@ function showProgress(console: Console, collector: Collector): void {
   else console.progress(`${phase}: ${done} of ${total}`, done / total);
 }
 
-function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
+function linesOf(summary: Summary, settleMs: number, { waits, file, driver }: Collection): string[] {
   const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
     summary;
   const { requests, seconds, dollars, incomplete, eligibleTags, deletedTags } = summary;
@@ -273,10 +276,13 @@ function linesOf(summary: Summary, settleMs: number, waits: boolean): string[] {
     lines.push(`${countOf(incomplete, "manifest")} refer to blobs that are not stored; "lading verify" says which`);
   }
   const all = requests.list + requests.get + requests.put + requests.delete;
-  lines.push(`run ${run}: ${all} requests, ${seconds.toFixed(1)} s, about $${dollars.toFixed(4)} on Amazon S3`);
+  const price = driver.name === "s3" ? `, about $${dollars.toFixed(4)} at Amazon's prices` : "";
+  lines.push(`run ${run}: ${all} requests, ${seconds.toFixed(1)} s${price}`);
   if (!dryRun && deleted + deletedManifests + deletedTags > 0) {
     lines.push(
-      undoable ? `"lading gc undo ${run}" brings back what it deleted` : "nothing can bring back what it deleted",
+      undoable
+        ? `"lading gc undo ${[run, ...(file === undefined ? [] : [file])].join(" ")}" brings back what it deleted`
+        : "nothing can bring back what it deleted",
     );
   }
   return lines;

@@ -14,8 +14,8 @@ export const GC_USAGE = `usage: lading gc runs [config.yml]
        lading gc undo [--yes] [--quiet] RUN [config.yml]
 
 runs lists the collections of the last month, show says what one of them did, undo brings back what it deleted. RUN is the
-name of a run, or the beginning of one. undo asks first; --yes answers. It prints what became of each blob, manifest and tag; with --quiet only what cannot be brought
-back. It can be done beside a running registry, and again.
+name of a run, or the beginning of one. undo asks first; --yes answers. It prints what became of each blob, manifest and tag;
+with --quiet only what cannot be brought back. It can be done beside a running registry, and again.
 
 Ends with 0, with 1 where something went wrong or could not be brought back, with 2 when it was called wrongly.
 `;

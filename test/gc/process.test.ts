@@ -64,11 +64,12 @@ it("collects beside a registry in two runs, and brings back what it deleted", as
   expect(second.stdout).toContain(`blob deleted: ${garbage}  15 B`);
   expect((await lading.api.call("GET", `/v2/team/app/blobs/${garbage}`)).status).toBe(404);
 
-  const name = /gc undo (\S+)"/.exec(second.stdout)?.[1] ?? "";
+  const told = /"lading (gc undo \S+ \S+)"/.exec(second.stdout)?.[1]?.split(" ") ?? [];
+  const [, , name = ""] = told;
   expect((await run("gc", "runs", config)).stdout).toContain(name);
   expect((await run("gc", "show", name, config)).stdout).toContain(garbage);
   expect(await run("gc", "undo", name, config)).toMatchObject({ code: 2 }); // nobody to ask
-  expect(await run("gc", "undo", name, "--yes", config)).toMatchObject({ code: 0, stderr: "" });
+  expect(await run(...told, "--yes")).toMatchObject({ code: 0, stderr: "" });
   expect(await list()).toEqual(before);
   const back = await lading.api.expect(200, "GET", `/v2/team/app/blobs/${garbage}`);
   expect(back.body.equals(bytes)).toBe(true);
