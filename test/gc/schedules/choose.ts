@@ -4,6 +4,20 @@ import type { Choose, Verdict, Waiting } from "./schedule.ts";
 import { BOOKKEEPING } from "./steps.ts";
 import { TIMES } from "../support.ts";
 
+/** What else would be drawn is said here: where something is looked for that takes these to be seen. */
+export interface Focus {
+  /** For how long clients, and collectors, do nothing. In ms, one of them. */
+  readonly rests?: readonly number[];
+  readonly pauses?: readonly number[];
+  /** How old everything is when it begins; and how long ago a run was that condemned it, if one was. In ms. */
+  readonly ageMs?: number;
+  readonly condemnedMs?: number;
+  readonly runs?: number;
+  /** Only these may become of calls; and how many of the answers come late. */
+  readonly verdicts?: readonly Verdict[];
+  readonly slow?: number;
+}
+
 /** What may become of a call, besides what it should. */
 function disturbances({ process, call: { operation } }: Waiting): readonly Verdict[] {
   if (operation === "wait") return ["killed before"];
@@ -18,12 +32,12 @@ function disturbances({ process, call: { operation } }: Waiting): readonly Verdi
  * Randomized Scheduler with Probabilistic Guarantees of Finding Bugs, 2010). How often is drawn for the whole schedule: some
  * are calm and some are wild.
  */
-export function chooserOf(random: Random): Choose {
+export function chooserOf(random: Random, focus: Focus = {}): Choose {
   const change = random.of([0.04, 0.1, 0.1, 0.2, 0.4]);
   const pass = random.of([0, 0, 0.1, 0.4]);
-  const fault = random.of([0, 0.02, 0.05]);
+  const fault = focus.verdicts === undefined ? random.of([0, 0.02, 0.05]) : 0.1;
   const slow = random.of([0, 0, 0.05]);
-  let faults = random.of([0, 0, 1, 1, 2, 4]);
+  let faults = focus.verdicts === undefined ? random.of([0, 0, 1, 1, 2, 4]) : 2;
   const priorities = new Map<string, number>();
   /** Until how many steps that matter were taken. */
   const sleepers = new Map<string, number>();
@@ -73,10 +87,14 @@ export function chooserOf(random: Random): Choose {
     const { operation } = chosen.call;
     const often = operation === "fenced delete" ? 6 : isCrossing(chosen) ? 2 : 0.5;
     if (!chosen.isLate && faults > 0 && random.chance(fault * often)) {
-      faults--;
-      return { waiting: chosen, verdict: random.of(disturbances(chosen)), passMs };
+      const { verdicts } = focus;
+      const possible = disturbances(chosen).filter((verdict) => verdicts?.includes(verdict) ?? true);
+      if (possible.length > 0) {
+        faults--;
+        return { waiting: chosen, verdict: random.of(possible), passMs };
+      }
     }
-    if (operation === "put" && random.chance(slow)) {
+    if (operation === "put" && random.chance(focus.slow ?? slow)) {
       return { waiting: chosen, verdict: "slow", passMs, slowMs: random.of([...jumps, takeoverMs + 1000]) };
     }
     return { waiting: chosen, verdict: "pass", passMs };

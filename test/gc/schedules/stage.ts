@@ -14,6 +14,7 @@ import { createTestApp } from "../../support/app.ts";
 import { sha256 } from "../../support/bodies.ts";
 import { CONFIG_TYPE, descriptorOf, imageOf, indexOf } from "../../support/manifests.ts";
 import { DEFAULTS, nameOf, TIMES } from "../support.ts";
+import type { Focus } from "./choose.ts";
 import { Client } from "./client.ts";
 import { Ledger, type Image, type Takes } from "./ledger.ts";
 import { Random } from "./random.ts";
@@ -41,6 +42,7 @@ export interface StageSettings {
   readonly backend: Backend;
   readonly takes: Takes;
   readonly mutation: Mutation;
+  readonly focus?: Focus;
 }
 
 export class Stage {
@@ -51,13 +53,15 @@ export class Stage {
   readonly collected = { runs: 0, failed: 0, condemned: 0, deleted: 0, refused: 0, lost: 0 };
   readonly #takes: Takes;
   readonly #mutation: Mutation;
+  readonly #focus: Focus;
   /** Does the clock of processes go on with the store's, or stand still? Nothing safe may rest on it. */
   readonly #clockStands: boolean;
   readonly #began: number;
   /** Does nobody wait for long? */
   readonly #hurries: boolean;
 
-  constructor(seed: number, { backend, takes, mutation }: StageSettings) {
+  constructor(seed: number, { backend, takes, mutation, focus = {} }: StageSettings) {
+    this.#focus = focus;
     this.random = new Random(seed);
     this.store = new Store(backend, mutation.permitMs ?? TIMES.permitMs);
     this.schedule = new Schedule(this.store);
@@ -120,6 +124,7 @@ export class Stage {
 
   /** For how long a client does something else: often about as long as one of the times of the protocol. */
   rest(): number {
+    if (this.#focus.rests !== undefined) return this.random.of(this.#focus.rests);
     const { promiseMs, takeoverMs, settleMs, freshMs, graceMs, horizonMs } = TIMES;
     const short = [0, 0, SECOND, promiseMs / 2, promiseMs + SECOND];
     if (this.#hurries) return this.random.of(short);
@@ -130,6 +135,7 @@ export class Stage {
 
   /** For how long a collector does nothing: mostly as long as it takes until it may delete something. */
   #pause(): number {
+    if (this.#focus.pauses !== undefined) return this.random.of(this.#focus.pauses);
     const { permitMs, takeoverMs, settleMs, horizonMs } = TIMES;
     const short = [0, 0, SECOND, SECOND, permitMs + SECOND];
     if (this.#hurries) return this.random.of(short);
@@ -142,7 +148,8 @@ export class Stage {
     for (let run = 0; run < runs; run++) {
       const process = this.process(name, "run");
       const collector = this.collectorOf(this.driverOf(process));
-      if (run > 0 || this.random.chance(0.5)) await this.#alive(process, this.schedule.wait(process, this.#pause()));
+      if (run > 0 || (this.#focus.pauses === undefined && this.random.chance(0.5)))
+        await this.#alive(process, this.schedule.wait(process, this.#pause()));
       const ms = this.random.chance(0.7) ? Infinity : 1 + this.random.upTo(30);
       for (let part = 0; part < 20 && process.isAlive; part++) {
         if (await this.#steps(process, collector, ms)) break;

@@ -1,0 +1,33 @@
+/** The protocol with one rule broken, on the real code: some schedule must show it. */
+import { describe, expect, test } from "vitest";
+import { MUTANTS as MODELLED } from "../../model/mutants.ts";
+import { INEXPRESSIBLE, MUTANTS, UNSEEN } from "./mutants.ts";
+import { play } from "./play.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { Violation } from "./schedule.ts";
+
+/** In how many schedules each is looked for. */
+const SEEDS = 600;
+
+describe("without this something is lost", () => {
+  test.each(MUTANTS)(
+    "$what",
+    async ({ scenario: name, mutation, focus }) => {
+      const scenario = SCENARIOS.find((one) => one.name === name);
+      if (scenario === undefined) throw new Error(`no scenario: ${name}`);
+      let failure: Error | undefined;
+      for (let seed = 0; seed < SEEDS && failure === undefined; seed++) {
+        ({ failure } = await play(scenario, seed, mutation, focus));
+      }
+      expect(failure).toBeInstanceOf(Violation);
+      expect(failure?.message).toMatch(/^[124]: /);
+    },
+    3_600_000,
+  );
+});
+
+test("each mutant of the model is one here, or is said to be none", () => {
+  const named = [...MUTANTS, ...UNSEEN].map(({ what }) => what);
+  const all = new Set([...named, ...INEXPRESSIBLE]);
+  expect(MODELLED.filter(({ what }) => !all.has(what))).toEqual([]);
+});
