@@ -8,7 +8,14 @@ import { modelOf, SCENARIOS } from "./scenarios.ts";
 import { World } from "./world.ts";
 
 /** Small ones, with one run and two, in a bucket and in a folder; all that is not deep where everything is asked for. */
-const SMALL = ["HEAD, then manifest", "HEAD, then manifest, in a folder", "undo", "manifest again", "tag again"];
+const SMALL = [
+  "HEAD, then manifest",
+  "HEAD, then manifest, in a folder",
+  "undo",
+  "manifest again",
+  "tag again",
+  "a tag that retention takes, other registry",
+];
 const isAll = process.env["LADING_SELECTION"] === "all";
 const patience = isAll ? 7_200_000 : 600_000;
 
