@@ -1,7 +1,7 @@
 /** The protocol with one rule broken, on the real code: some schedule must show it. */
 import { describe, expect, test } from "vitest";
 import { MUTANTS as MODELLED } from "../../model/mutants.ts";
-import { INEXPRESSIBLE, MUTANTS, UNSEEN } from "./mutants.ts";
+import { MUTANTS, NOT_TRIED, UNSEEN } from "./mutants.ts";
 import { play } from "./play.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { Violation } from "./schedule.ts";
@@ -28,6 +28,6 @@ describe("without this something is lost", () => {
 
 test("each mutant of the model is one here, or is said to be none", () => {
   const named = [...MUTANTS, ...UNSEEN].map(({ what }) => what);
-  const all = new Set([...named, ...INEXPRESSIBLE]);
+  const all = new Set([...named, ...NOT_TRIED]);
   expect(MODELLED.filter(({ what }) => !all.has(what))).toEqual([]);
 });

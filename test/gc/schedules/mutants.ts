@@ -309,7 +309,7 @@ export const MUTANTS: readonly Mutant[] = [
     mutation: { push: blindTo(layout.revisionMarks) },
   },
   {
-    what: "the mark of a tag is not read",
+    what: "a push of a tag does not read its mark",
     scenario: "tags that expire",
     focus: RIPE,
     mutation: { push: blindTo(layout.tagMarks) },
@@ -446,9 +446,14 @@ export const UNSEEN: readonly Mutant[] = [
   },
 ];
 
-/** Of the model's these cannot be had without changing the code itself. */
-export const INEXPRESSIBLE: readonly string[] = [
+/** Of the model's these cannot be had without changing the code itself, or nobody has tried to yet. */
+export const NOT_TRIED: readonly string[] = [
   "a child goes before its parents",
   "a signature goes before its subject",
   "the time is not checked after the tags",
+  "the time is not checked after a tag",
+  "the link of a tag goes before its history",
+  "the age of the link is not looked at again",
+  "the age of the link is looked at before the permit",
+  "a tag is condemned by a HORIZON of GRACE",
 ];
