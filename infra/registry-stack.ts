@@ -8,6 +8,7 @@ import { connect, createApi, createFrontDoor, mapDomain } from "./front-door.ts"
 import { createFunction, createUploadFunction, type Environment } from "./functions.ts";
 import { createParameters, type Parameters } from "./parameters.ts";
 import { collectorGrants, parameterGrants, registryGrants } from "./permissions.ts";
+import { ruleEnvironment } from "./rules.ts";
 import { createSchedule } from "./schedules.ts";
 import type { Settings } from "./settings.ts";
 import { createStorage, type Storage } from "./storage.ts";
@@ -141,6 +142,7 @@ function storageEnvironment({ bucket, uploads }: Storage, settings: Settings): E
     REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: String(readOnly),
     // Of those that promise as of the one that keeps it.
     REGISTRY_STORAGE_MAINTENANCE_GC_GRACE: gcGrace,
+    ...ruleEnvironment(settings),
   };
 }
 

@@ -2,6 +2,7 @@
 import { RetentionDays } from "aws-cdk-lib/aws-logs";
 import { nearest } from "../shared/config/keys.ts";
 import * as read from "./readers.ts";
+import { ruleProblems, rules } from "./rules.ts";
 
 /** Where clients come in: API Gateway's own name, or one name for everything at CloudFront. */
 export type FrontDoorKind = "api-gateway" | "cloudfront";
@@ -47,6 +48,11 @@ export interface Settings {
   readonly gcTimeZone: string;
   /** How long the collector leaves alone what nobody refers to, such as `24h`. */
   readonly gcGrace: string;
+  /** Which tags and untagged manifests the collector takes, which tags nobody can move: lists of rules, as JSON. */
+  readonly retention?: string;
+  readonly immutableTags?: string;
+  /** Whether it is kept, by the day, what was pulled. */
+  readonly recordPulls: boolean;
   /** How many days what was deleted or overwritten can be brought back. */
   readonly undoDays: number;
   readonly alarms: boolean;
@@ -92,6 +98,9 @@ const READERS = {
   gcSchedule: read.schedule,
   gcTimeZone: read.timeZone,
   gcGrace: read.grace,
+  retention: rules,
+  immutableTags: rules,
+  recordPulls: read.flag,
   undoDays: read.integer(1, 3650),
   alarms: read.flag,
   alarmEmail: read.email,
@@ -121,7 +130,7 @@ export function parseSettings(context: Readonly<Record<string, unknown>>): Setti
       problems.push(`${key} is not a setting${near === undefined ? "" : `; did you mean ${near}?`}`);
       continue;
     }
-    const text = String(value);
+    const text = typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
     if (text === "") continue;
     try {
       Object.assign(values, { [key]: READERS[key](text) });
@@ -130,6 +139,7 @@ export function parseSettings(context: Readonly<Record<string, unknown>>): Setti
       problems.push(`${key} must be ${error.expected}, not "${text}"`);
     }
   }
+  problems.push(...ruleProblems(values));
   problems.push(...contradictions(values, (key) => ![undefined, null, ""].includes(context[key] as string)));
   if (problems.length > 0) throw new SettingsError(problems);
   return withDefaults(values);
@@ -166,7 +176,7 @@ function contradictions(values: Values, given: (key: Key) => boolean): string[] 
 }
 
 function withDefaults({ domainName, certificateArn, bucketName, bucketRegion, ...values }: Values): Settings {
-  const { bucketPrefix, removalPolicy, kmsKeyArn, webAclArn, alarmEmail } = values;
+  const { bucketPrefix, removalPolicy, kmsKeyArn, webAclArn, alarmEmail, retention, immutableTags } = values;
   return {
     name: values.name ?? "registry",
     frontDoor: values.frontDoor ?? "api-gateway",
@@ -186,6 +196,9 @@ function withDefaults({ domainName, certificateArn, bucketName, bucketRegion, ..
     gcSchedule: values.gcSchedule ?? NIGHTLY,
     gcTimeZone: values.gcTimeZone ?? "Etc/UTC",
     gcGrace: values.gcGrace ?? "24h",
+    ...(retention === undefined ? {} : { retention }),
+    ...(immutableTags === undefined ? {} : { immutableTags }),
+    recordPulls: values.recordPulls ?? false,
     undoDays: values.undoDays ?? 14,
     alarms: values.alarms ?? true,
     ...(alarmEmail === undefined ? {} : { alarmEmail }),

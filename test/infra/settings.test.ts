@@ -32,6 +32,7 @@ describe("defaults", () => {
       gcSchedule: "cron(0/15 3-6 * * ? *)",
       gcTimeZone: "Etc/UTC",
       gcGrace: "24h",
+      recordPulls: false,
       undoDays: 14,
       alarms: true,
       throttleRate: 200,
@@ -129,6 +130,23 @@ describe("wrong", () => {
     [{ gcGrace: "30s" }, 'gcGrace must be a duration such as 24h or 1h30m, not "30s"'],
     [{ downloads: "cloudfront" }, "downloads=cloudfront needs frontDoor=cloudfront: API Gateway carries no layer"],
     [{ gcGrace: "0h" }, 'gcGrace must be a duration such as 24h or 1h30m, not "0h"'],
+    [
+      { retention: "ci/**" },
+      'retention must be a list of rules, in cdk.json or as JSON such as [{"repositories":["ci/**"]}], not "ci/**"',
+    ],
+    [
+      { retention: JSON.stringify([{ repositories: ["x".repeat(1500)] }]) },
+      expect.stringContaining("retention must be at most 1500 characters of JSON") as string,
+    ],
+    [{ retention: [{ keep: { last: 0 } }] }, "retention.0.keep.last: expected a whole number of at least 1, got 0"],
+    [
+      { retention: '[{"keep":{"pulledwithin":"90d"}}]' },
+      "retention.0.keep.pulledwithin: cannot be known: set recordPulls to true",
+    ],
+    [
+      { immutableTags: "[{}]" },
+      'immutableTags.0: names neither repositories nor tags; for all tags of all repositories say tags: ["*"]',
+    ],
     [{ gcTimeZone: "Berlin" }, 'gcTimeZone must be a time zone such as Europe/Berlin, not "Berlin"'],
     [{ undoDays: "0" }, 'undoDays must be a whole number from 1 to 3650, not "0"'],
     [

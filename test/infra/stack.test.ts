@@ -433,6 +433,28 @@ describe("what runs by the clock", () => {
     ]) {
       expect(variables["REGISTRY_STORAGE_MAINTENANCE_GC_GRACE"]).toBe("48h");
     }
+  });
+
+  it("tells all who push, pull and collect the same rules", () => {
+    const retention = [{ repositories: ["ci/**"], keep: { last: 20, pulledwithin: "90d" }, expireuntagged: "1d" }];
+    const immutableTags = '[{"tags": ["v*"]}]';
+    const stack = synth({ retention, immutableTags, recordPulls: "true" });
+    const uploads = uploadService(stack)["EnvironmentVariables"] as Readonly<Record<string, string>>;
+    for (const variables of [
+      environmentOf(stack, "RegistryFunction"),
+      environmentOf(stack, "CollectorFunction"),
+      uploads,
+    ]) {
+      expect(variables).toMatchObject({
+        REGISTRY_STORAGE_MAINTENANCE_GC_RETENTION: JSON.stringify(retention),
+        REGISTRY_STORAGE_MAINTENANCE_GC_RECORDPULLS: "true",
+        REGISTRY_STORAGE_TAG_IMMUTABLE: '[{"tags":["v*"]}]',
+      });
+    }
+  });
+
+  it("has no alarm for a night without a collection where there is none every night", () => {
+    const stack = synth({ gcSchedule: "cron(30 1 ? * SUN *)" });
     // It would go off six days in seven.
     expect(Object.keys(ofType(stack, "AWS::CloudWatch::Alarm")).join()).not.toContain("CollectorMissing");
   });

@@ -32,7 +32,7 @@ interface Report {
 }
 
 /** Synthesizes with the flags of cdk.json and these settings. The bundles must be built. */
-export function synth(settings: Readonly<Record<string, string>> = {}): Synthesized {
+export function synth(settings: Readonly<Record<string, unknown>> = {}): Synthesized {
   const { context } = JSON.parse(readFileSync("cdk.json", "utf8")) as { context: Record<string, unknown> };
   const outdir = mkdtempSync(path.join(tmpdir(), "lading-cdk-"));
   try {
