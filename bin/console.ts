@@ -16,7 +16,7 @@ export interface Console {
 }
 
 const BAR = 30;
-/** Where there is no terminal, a line of progress is written no more often than this. In milliseconds. */
+/** Where there is no terminal, a line of progress is written no more often than this, and none before. In milliseconds. */
 const PLAIN_MS = 30_000;
 
 /** The console of this process: results on standard output, all else on standard error. */
@@ -24,7 +24,7 @@ export function processConsole(): Console {
   const { stdin, stdout, stderr } = process;
   let isShown = false;
   let lastText = "";
-  let lastAt = -Infinity;
+  let lastAt = performance.now();
   const clear = (): void => {
     if (isShown) stderr.write("\r\u001b[K");
     isShown = false;

@@ -53,9 +53,9 @@ function linesOf(stdout: string): { findings: Finding[]; summary: Verified | und
   };
 }
 
-it("prints nothing but JSON on standard output, how far it is on standard error, and ends with what it found", async () => {
+it("prints nothing but JSON, and ends with what it found", async () => {
   const whole = await verify(["--json", config]);
-  expect(whole).toMatchObject({ code: 0, stderr: "list blobs: 0\n" });
+  expect(whole).toMatchObject({ code: 0, stderr: "" });
   const counts = { repositories: 1, damages: 0, notes: 0, repaired: 0, repairable: 0 };
   expect(linesOf(whole.stdout)).toEqual({
     findings: [],
@@ -95,7 +95,7 @@ it("says the same in words, and with --quiet only what is damaged", async () => 
   await damage(layerLink);
   const line = `link malformed: ${layerLink}: it holds no digest`;
   const first = await verify([config]);
-  expect(first).toMatchObject({ code: 1, stderr: "list blobs: 0\n" });
+  expect(first).toMatchObject({ code: 1, stderr: "" });
   expect(first.stdout).toContain(`DAMAGE    ${line} (--repair sees to it)\n`);
   expect(first.stdout).toContain("1 damaged, 0 to know; --repair would see to 1 of them\n");
   expect(await verify(["-q", config])).toEqual({
