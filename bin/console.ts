@@ -16,6 +16,8 @@ export interface Console {
 }
 
 const BAR = 30;
+/** Of a terminal that does not say how many it has. */
+const COLUMNS = 80;
 /** Where there is no terminal, a line of progress is written no more often than this, and none before. In milliseconds. */
 const PLAIN_MS = 30_000;
 
@@ -42,7 +44,7 @@ export function processConsole(): Console {
       if (stderr.isTTY) {
         const full = Math.round((share ?? 0) * BAR);
         const bar = share === undefined ? "" : `[${"#".repeat(full)}${".".repeat(BAR - full)}] `;
-        stderr.write(`\r\u001b[K${`${bar}${text}`.slice(0, stderr.columns - 1)}`);
+        stderr.write(`\r\u001b[K${cutTo(stderr.columns, `${bar}${text}`)}`);
         isShown = true;
         return;
       }
@@ -64,6 +66,11 @@ export function processConsole(): Console {
   };
 }
 
+/** What fits in a line of a terminal, with its cursor behind. Of one that says that it has 0 columns nothing is known. */
+export function cutTo(columns: number, text: string): string {
+  return text.slice(0, (columns === 0 ? COLUMNS : columns) - 1);
+}
+
 /** `1 blob`, `2 blobs`. */
 export function countOf(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? "" : "s"}`;
@@ -77,14 +84,6 @@ export function sizeOf(bytes: number): string {
   let unit = 0;
   for (; size >= 999.95 && unit < UNITS.length - 1; unit++) size /= 1000;
   return `${unit === 0 ? size : size.toFixed(1)} ${UNITS[unit] ?? ""}`;
-}
-
-/** A time as people say it: `36h 2m`. In milliseconds. */
-export function spanOf(ms: number): string {
-  const minutes = Math.ceil(ms / 60_000);
-  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
-  if (hours === 0) return countOf(minutes, "minute");
-  return rest === 0 ? countOf(hours, "hour") : `${hours}h ${rest}m`;
 }
 
 /** Rows under a head, in columns as wide as they have to be; numbers to the right. */

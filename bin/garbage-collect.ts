@@ -6,9 +6,10 @@ import type { GcEvent } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
 import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
 import type { Summary } from "../shared/gc/summary.ts";
+import { spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
-import { countOf, processConsole, sizeOf, spanOf, type Console } from "./console.ts";
+import { countOf, processConsole, sizeOf, type Console } from "./console.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading garbage-collect --help` says. */

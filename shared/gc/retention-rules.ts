@@ -5,6 +5,7 @@
 import { algorithmOf, hexOf, type Digest } from "../oci/digest.ts";
 import { matchesAny, selectsTag, type TagPatterns } from "../oci/name-pattern.ts";
 import type { Expired, ExpiredTag, RepositoryFacts, Retention, TagFacts } from "./retention.ts";
+import { spanOf } from "./times.ts";
 
 /** One rule. Patterns are those of `shared/oci/name-pattern.ts`. */
 export interface RetentionRule extends TagPatterns {
@@ -16,13 +17,13 @@ export interface RetentionRule extends TagPatterns {
 
 /** At least one of these. */
 export interface KeepConditions {
-  /** So many of the tags that the rule is about: those that were pushed last. */
+  /** Tags after which fewer than so many others were pushed, of those that the rule is about: more of them in one second. */
   readonly last?: number;
   /** Tags of these patterns. */
   readonly matching?: readonly string[];
-  /** What was pushed less than so many milliseconds ago. */
+  /** What was pushed no more than so many milliseconds ago. */
   readonly youngerThanMs?: number;
-  /** What was pulled less than so many milliseconds ago. */
+  /** What was pulled no more than so many milliseconds ago. */
   readonly pulledWithinMs?: number;
 }
 
@@ -100,10 +101,11 @@ function expiredBy(
 ): ExpiredTag[] {
   const keep = rule.keep ?? {};
   const newestFirst = tags.toSorted((a, b) => b.set.getTime() - a.set.getTime() || (a.tag < b.tag ? -1 : 1));
-  const last = new Set(newestFirst.slice(0, keep.last ?? 0));
+  // Times are whole seconds: which of two in one second came last nobody knows, so they stay or go together.
+  const since = keep.last === undefined ? undefined : (newestFirst[keep.last - 1] ?? newestFirst.at(-1))?.set;
   const reason = `${name}: ${reasonsOf(keep).join(", ")}`;
   return newestFirst
-    .filter((fact) => !last.has(fact) && !matching(fact.tag))
+    .filter(({ tag, set }) => (since === undefined || set < since) && !matching(tag))
     .filter(({ set, digest }) => !isYounger(set, keep.youngerThanMs, facts.asOf) && !isPulled(digest, keep, facts))
     .map(({ tag, digest }) => ({ tag, digest, reason }));
 }
@@ -116,7 +118,7 @@ function expiredManifests(rules: readonly Compiled[], facts: RepositoryFacts): E
   });
   const { expireUntaggedMs, keep = {} } = found?.rule ?? {};
   if (found === undefined || expireUntaggedMs === undefined) return [];
-  const reason = `${found.name}: untagged, pushed more than ${hours(expireUntaggedMs)} ago`;
+  const reason = `${found.name}: untagged, pushed more than ${spanOf(expireUntaggedMs)} ago`;
   return facts.revisions
     .filter(({ tags }) => tags.length === 0)
     .filter(({ pushed, digest }) => !isYounger(pushed, expireUntaggedMs, facts.asOf) && !isPulled(digest, keep, facts))
@@ -124,7 +126,7 @@ function expiredManifests(rules: readonly Compiled[], facts: RepositoryFacts): E
 }
 
 function isYounger(time: Date, ms: number | undefined, asOf: Date): boolean {
-  return ms !== undefined && asOf.getTime() - time.getTime() < ms;
+  return ms !== undefined && asOf.getTime() - time.getTime() <= ms;
 }
 
 /** Nothing is known of what was pulled before pulls were recorded: until that is long enough ago, all of it was. */
@@ -149,11 +151,7 @@ function reasonsOf({ last, matching, youngerThanMs, pulledWithinMs }: KeepCondit
   return [
     ...(last === undefined ? [] : [`not of the last ${last}`]),
     ...(matching === undefined ? [] : [`not matching ${matching.join(" ")}`]),
-    ...(youngerThanMs === undefined ? [] : [`pushed more than ${hours(youngerThanMs)} ago`]),
-    ...(pulledWithinMs === undefined ? [] : [`not pulled within ${hours(pulledWithinMs)}`]),
+    ...(youngerThanMs === undefined ? [] : [`pushed more than ${spanOf(youngerThanMs)} ago`]),
+    ...(pulledWithinMs === undefined ? [] : [`not pulled within ${spanOf(pulledWithinMs)}`]),
   ];
-}
-
-function hours(ms: number): string {
-  return `${Math.round(ms / 360_000) / 10}h`;
 }

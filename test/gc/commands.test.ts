@@ -2,9 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { collect, type Collection } from "../../bin/garbage-collect.ts";
 import { listRuns, showRun, undoRun } from "../../bin/gc.ts";
-import { sizeOf, spanOf, tableOf } from "../../bin/console.ts";
+import { cutTo, sizeOf, tableOf } from "../../bin/console.ts";
 import { retentionByRules } from "../../shared/gc/retention-rules.ts";
 import { deleteUntagged, either } from "../../shared/gc/retention.ts";
+import { spanOf } from "../../shared/gc/times.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
@@ -286,12 +287,20 @@ describe("gc", () => {
 });
 
 describe("what is printed", () => {
+  it("of progress fits in the line, and in 80 columns where a terminal says that it has none", () => {
+    const text = "marking: 1234 requests".repeat(9);
+    expect([10, 0, 300].map((columns) => cutTo(columns, text).length)).toEqual([9, 79, text.length]);
+  });
+
   it("are sizes and spans as people say them, and columns", () => {
     expect([0, 999, 1000, 999_949, 999_951, 12_345_678_901].map(sizeOf)).toEqual([
       ...["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "12.3 GB"],
     ]);
-    expect([60_000, 600_000, 3_600_000, TIMES.horizonMs].map(spanOf)).toEqual([
-      ...["1 minute", "10 minutes", "1 hour", "36h 2m"],
+    expect([0, 1, 30_000, 90_000, 60_000, 600_000, 3_600_000, 3_601_000].map(spanOf)).toEqual([
+      ...["0 seconds", "1 second", "30 seconds", "1m 30s", "1 minute", "10 minutes", "1 hour", "1h 1s"],
+    ]);
+    expect([TIMES.horizonMs, 86_400_000, 172_800_000, 180_000_000].map(spanOf)).toEqual([
+      ...["36h 2m", "24 hours", "2 days", "50 hours"],
     ]);
     expect(
       tableOf(

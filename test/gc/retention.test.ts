@@ -3,6 +3,7 @@ import type { GcEvent } from "../../shared/gc/events.ts";
 import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
 import { deleteUntagged, either } from "../../shared/gc/retention.ts";
 import { undo } from "../../shared/gc/undo.ts";
+import { digestOf } from "../../shared/oci/hasher.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { PullLog } from "../../shared/registry/pull-log.ts";
@@ -14,6 +15,7 @@ const A = "ci/app";
 const LAST_ONE: RetentionRule = { repositories: ["ci/**"], tags: ["*"], except: [], keep: { last: 1 } };
 const retention = retentionByRules([{ ...LAST_ONE, expireUntaggedMs: 1000 }]);
 
+const emptyDigest = digestOf("sha256", Buffer.from("{}"));
 const link = (tag: string): string => layout.tagLink(nameOf(A), tag as Tag);
 const folder = async (world: World, tag: string): Promise<string[]> =>
   (await world.keys()).filter((key) => key.startsWith(layout.tag(nameOf(A), tag as Tag)));
@@ -175,6 +177,68 @@ describe("a tag that no rule keeps", () => {
     expect(await readLink(world.driver, link("old"))).toBe(second.digest);
     await world.deleteManifest(A, first.digest);
     expect((await undo(world.driver, run, TIMES)).missing).toMatchObject([{ tag: "old", repository: A }]);
+  });
+});
+
+describe("tags of one second", () => {
+  const facts = (sets: Readonly<Record<string, number>>) => ({
+    ...{ name: A, asOf: new Date(1_000_000), revisions: [] },
+    tags: Object.entries(sets).map(([tag, at]) => ({ tag, digest: emptyDigest, set: new Date(at) })),
+  });
+  const gone = (keep: RetentionRule["keep"] & object, sets: Readonly<Record<string, number>>): string[] =>
+    retentionByRules([{ ...LAST_ONE, keep }])
+      .expiredTags(facts(sets))
+      .map(({ tag }) => tag);
+
+  it("stay or go together: only what as many are newer than as the rule keeps goes", () => {
+    const five = { "pr-1": 5000, "pr-2": 5000, "pr-3": 5000, "pr-4": 5000, "pr-5": 5000 };
+    expect(gone({ last: 2 }, five)).toEqual([]);
+    expect(gone({ last: 2 }, { ...five, old: 4000 })).toEqual(["old"]);
+    expect(gone({ last: 2 }, { ...five, newer: 6000, old: 4000 })).toEqual(["old"]);
+    expect(gone({ last: 2 }, { ...five, newer: 6000, newest: 7000 })).toEqual(Object.keys(five));
+    expect(gone({ last: 7 }, five)).toEqual([]);
+  });
+
+  it("are looked at as late as the last moment of a time that keeps them", () => {
+    expect(gone({ youngerThanMs: 100_000 }, { in: 900_000, out: 899_000 })).toEqual(["out"]);
+  });
+
+  it("all stay in a run, and all go in the next after as many newer ones", async () => {
+    const world = new World();
+    for (const tag of ["pr-1", "pr-2", "pr-3"]) await world.image(A, [tag], { tag });
+    world.age();
+    expect((await world.collect({ retention })).eligibleTags).toBe(0);
+    await world.image(A, ["pr-4"], { tag: "pr-4" });
+    expect((await world.collect({ retention })).eligibleTags).toBe(3);
+  });
+});
+
+describe("reasons", () => {
+  it("say times as people do", () => {
+    const rules = (ms: number) =>
+      retentionByRules([{ ...LAST_ONE, keep: { youngerThanMs: ms, pulledWithinMs: ms }, expireUntaggedMs: ms }]);
+    const day = new Date(0);
+    const facts = {
+      ...{ name: A, asOf: new Date(Date.UTC(2026, 0, 1)), pullsRecordedSince: day },
+      revisions: [{ digest: emptyDigest, pushed: day, size: 2, tags: [] }],
+      tags: [{ tag: "old", digest: emptyDigest, set: day }],
+    };
+    for (const [ms, said] of [
+      [120_000, "2 minutes"],
+      [180_000, "3 minutes"],
+      [90 * 24 * 3_600_000, "90 days"],
+    ] as const) {
+      expect(
+        rules(ms)
+          .expired(facts)
+          .map(({ reason }) => reason),
+      ).toEqual([`retention.0: untagged, pushed more than ${said} ago`]);
+      expect(
+        rules(ms)
+          .expiredTags(facts)
+          .map(({ reason }) => reason),
+      ).toEqual([`retention.0: pushed more than ${said} ago, not pulled within ${said}`]);
+    }
   });
 });
 
