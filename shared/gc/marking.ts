@@ -1,18 +1,18 @@
 import type { Digest } from "../oci/digest.ts";
-import { limits } from "../oci/limits.ts";
-import { referencesOf, type References } from "../oci/references.ts";
+import type { References } from "../oci/references.ts";
 import { repositoryNameFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import { readLink } from "../registry/link.ts";
 import { mapLimit } from "../storage/concurrency.ts";
-import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
+import type { StorageDriver } from "../storage/driver.ts";
 import { BlobTable } from "./blob-table.ts";
 import { Bits, Uints } from "./columns.ts";
 import type { Deadline } from "./deadline.ts";
 import { MarkingFault } from "./faults.ts";
 import { refuseForeignPush, refuseForeignSessions, youngRevisions, type YoungRevision } from "./foreign-writes.ts";
 import { blobCuts, listOnce, listRanges, rangesCutAt, type KeyRange } from "./key-ranges.ts";
+import { readReferences } from "./manifest-references.ts";
 import type { ReferenceMemory } from "./reference-memory.ts";
 import { RepositoryTable, type OddLink } from "./repository-table.ts";
 import type { Retention } from "./retention.ts";
@@ -301,14 +301,13 @@ export class Marking {
     this.#meta.extraRevisions.push({ repository, digest });
     const row = this.blobs.find(digest);
     if (row !== undefined) this.live.add(row);
-    const bytes = await this.#manifestBytes(digest);
-    if (bytes === undefined) {
+    const references = await readReferences(this.#driver, digest);
+    if (references === undefined) {
       if ((await this.#driver.head(link)) === undefined) return;
       throw new MarkingFault(`${repository} has the manifest ${digest}, but its bytes are missing`);
     }
     this.#meta.readManifests++;
-    const { blobs, manifests } = understood(digest, bytes);
-    for (const referenced of [...blobs, ...manifests]) this.#keep(referenced);
+    for (const referenced of [...references.blobs, ...references.manifests]) this.#keep(referenced);
   }
 
   async #readManifests(deadline: Deadline): Promise<boolean> {
@@ -330,9 +329,9 @@ export class Marking {
     const read = async (): Promise<void> => {
       const found = await mapLimit(batch, READS, async (row) => {
         const digest = this.blobs.digests.at(row);
-        const bytes = await this.#manifestBytes(digest);
-        if (bytes === undefined) throw new MarkingFault(`the bytes of manifest ${digest} are missing`);
-        return { row, digest, references: understood(digest, bytes) };
+        const references = await readReferences(this.#driver, digest);
+        if (references === undefined) throw new MarkingFault(`the bytes of manifest ${digest} are missing`);
+        return { row, digest, references };
       });
       for (const { row, digest, references } of found) {
         this.#mark(row, digest, references);
@@ -419,26 +418,4 @@ export class Marking {
   #horizon(): number {
     return horizonSeconds(this.#options.begun, this.#options.times);
   }
-
-  async #manifestBytes(digest: Digest): Promise<Uint8Array | undefined> {
-    try {
-      return await this.#driver.read(layout.blob(digest), limits.manifestBytes);
-    } catch (error) {
-      if (error instanceof ObjectTooLargeError) {
-        throw new MarkingFault(
-          `manifest ${digest} is larger than ${limits.manifestBytes} bytes: it is none that can be read`,
-        );
-      }
-      throw error;
-    }
-  }
-}
-
-function understood(digest: Digest, bytes: Uint8Array): References {
-  const references = referencesOf(bytes);
-  if (references !== undefined) return references;
-  throw new MarkingFault(
-    `manifest ${digest} cannot be read: it is no JSON object. What it refers to cannot be known, so nothing may be deleted; ` +
-      "delete the manifest, or repair it",
-  );
 }

@@ -1,7 +1,8 @@
 /**
  * What manifests refer to never changes: it is remembered in the store, so that a night reads only manifests that are new.
+ * Only what was read from bytes that are the manifest's digest is remembered.
  *
- *     _gc/references/v1/<segment>      "LGR1", then records, then the SHA-256 of all before it
+ *     _gc/references/v2/<segment>      "LGR1", then records, then the SHA-256 of all before it
  *       record    digest, flags, number of blobs, number of manifests (4 bytes each), [subject], blobs, manifests
  *       digest    1 byte of algorithm (1: sha256, 2: sha512), then its 32 or 64 bytes
  *
@@ -22,7 +23,7 @@ const MAX_SEGMENT_BYTES = SEGMENT_BYTES + 8 * 1024 * 1024;
 /** Segments below half a segment's size that are put together when there are more of them. */
 const SMALL_SEGMENTS = 16;
 const HAS_SUBJECT = 1;
-const PREFIX = `${layout.gcReferences}v1/`;
+const PREFIX = `${layout.gcReferences}v2/`;
 
 /** What is known of one manifest. */
 export interface Remembered {

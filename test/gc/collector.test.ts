@@ -262,6 +262,27 @@ describe("a fault while marking", () => {
     expect(await readSummary(world.driver, summary.run)).toEqual(summary);
   });
 
+  it("a manifest whose bytes are another's: nothing is deleted, nor remembered of it", async () => {
+    const world = await garbageWorld();
+    const { digest } = await world.image(B, ["needed"], { tag: "latest" });
+    const bytes = Buffer.from((await world.driver.read(layout.blob(digest), Infinity)) ?? []);
+    const damaged = Buffer.from(
+      bytes.toString().replace(/sha256:(.)/g, (_, hex: string) => `sha256:${hex === "0" ? "1" : "0"}`),
+    );
+    await world.driver.put(layout.blob(digest), damaged);
+    world.age();
+    const needed = digestOf("sha256", Buffer.from("needed"));
+    for (const dryRun of [true, false]) {
+      const { outcome, reason, condemned } = await world.collect({ dryRun });
+      expect({ outcome, condemned }).toEqual({ outcome: "failed", condemned: 0 });
+      expect(reason).toContain(`manifest ${digest} cannot be read: its bytes are not its digest`);
+    }
+    await world.driver.put(layout.blob(digest), bytes);
+    world.age();
+    await world.collectTwice();
+    expect([await world.has(needed), await world.has(digest)]).toEqual([true, true]);
+  });
+
   it("is each failing call of the storage, and the next run does the work", async () => {
     for (let failing = 1; ; failing++) {
       const world = await garbageWorld();

@@ -2,7 +2,7 @@
  * A bucket of any size that takes no room: what it holds is worked out when it is asked for, and only what is written to it
  * is kept. Pages have S3's size, and requests are counted.
  *
- * Of `blobs` blobs every fifth is a manifest, which names the four after it; one in ten of those leaves the last one out,
+ * Of `blobs` blobs every fifth is a manifest, with its real digest, which names the four after it; one in ten of those leaves the last one out,
  * which so is garbage. A repository has 20 manifests, each tagged, and links to all that follows them.
  */
 import { createHash } from "node:crypto";
@@ -33,6 +33,7 @@ const MANIFESTS_PER_REPOSITORY = 20;
 const GARBAGE_EVERY = 10;
 const LAYER_BYTES = 5_000_000_000;
 const SPREAD = 2 ** 32;
+const DIGEST_BYTES = 32;
 
 /** See above. */
 export class SimulatedStore implements StorageDriver {
@@ -51,10 +52,23 @@ export class SimulatedStore implements StorageDriver {
   readonly #deleted = new Set<string>();
   readonly #written = new MemoryDriver({ now: () => new Date(this.time) });
   #repository: { number: number; keys: readonly string[] } | undefined;
+  /** The digests of the manifests one after the other, as bytes, and their numbers in the order of the digests. */
+  readonly #digests: Buffer;
+  readonly #sorted: Uint32Array;
 
   constructor(blobs: number) {
     this.#blobs = blobs;
     this.manifests = blobs / MANIFEST_EVERY;
+    this.#digests = Buffer.alloc(this.manifests * DIGEST_BYTES);
+    for (let number = 0; number < this.manifests; number++) {
+      const digest = createHash("sha256")
+        .update(this.#manifest(number * MANIFEST_EVERY))
+        .digest();
+      digest.copy(this.#digests, number * DIGEST_BYTES);
+    }
+    this.#sorted = Uint32Array.from({ length: this.manifests }, (_, number) => number).sort((a, b) =>
+      this.#digestOf(a).compare(this.#digestOf(b)),
+    );
     this.repositories = this.manifests / MANIFESTS_PER_REPOSITORY;
     this.garbage = this.manifests / GARBAGE_EVERY;
     this.drafts = this.#written.drafts;
@@ -138,8 +152,9 @@ export class SimulatedStore implements StorageDriver {
     return { objects, prefixes: [], asOf: this.#now(), ...(next === undefined ? {} : { next }) };
   }
 
-  /** The digest of a blob, in order of their numbers. */
+  /** The digest of a blob: of manifests that of their bytes, of all else in the order of their numbers. */
   hexOf(blob: number): string {
+    if (blob % MANIFEST_EVERY === 0) return this.#digestOf(blob / MANIFEST_EVERY).toString("hex");
     const first = Math.floor((blob * SPREAD) / this.#blobs)
       .toString(16)
       .padStart(8, "0");
@@ -170,14 +185,32 @@ export class SimulatedStore implements StorageDriver {
     if (object !== undefined) return { info: object, bytes: () => object.bytes };
     const hex = /\/([0-9a-f]{64})\/(?:data|link)$/.exec(key)?.[1];
     if (hex === undefined || this.#deleted.has(key)) return undefined;
-    const blob = this.#numberOf(hex);
-    if (this.hexOf(blob) !== hex) return undefined;
+    const manifest = this.#sorted[this.#manifestsBefore(hex)];
+    const isManifest = manifest !== undefined && this.#digestOf(manifest).toString("hex") === hex;
+    const blob = isManifest ? manifest * MANIFEST_EVERY : this.#numberOf(hex);
+    if (blob >= this.#blobs || this.hexOf(blob) !== hex) return undefined;
     if (!key.startsWith(BLOBS)) return { info: this.#listed(key, 71), bytes: () => Buffer.from(`sha256:${hex}`) };
-    const isManifest = blob % MANIFEST_EVERY === 0;
     const bytes = isManifest ? this.#manifest(blob) : Buffer.alloc(0);
     return { info: this.#listed(key, isManifest ? bytes.length : LAYER_BYTES), bytes: () => bytes };
   }
 
+  #digestOf(manifest: number): Buffer {
+    return this.#digests.subarray(manifest * DIGEST_BYTES, (manifest + 1) * DIGEST_BYTES);
+  }
+
+  /** How many manifests have a smaller digest than this, or than all that begin with it. */
+  #manifestsBefore(hex: string): number {
+    const wanted = Buffer.from(hex.padEnd(2 * DIGEST_BYTES, "0"), "hex");
+    let [low, high] = [0, this.manifests];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#digestOf(this.#sorted[middle] as number).compare(wanted) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Of a digest that is no manifest's. */
   #numberOf(hex: string): number {
     return Math.ceil((Number.parseInt(hex.slice(0, 8), 16) * this.#blobs) / SPREAD);
   }
@@ -200,10 +233,22 @@ export class SimulatedStore implements StorageDriver {
       .replace(/^sha256\/[0-9a-f]{2}\/?/, "")
       .slice(0, 64);
     const folder = /^sha256\/([0-9a-f]{2})/.exec(startAfter.slice(BLOBS.length))?.[1] ?? "";
-    let blob = startAfter === "" ? 0 : Math.max(0, this.#numberOf((hex === "" ? folder : hex).padEnd(8, "0")) - 1);
-    for (; blob < this.#blobs; blob++) {
-      const key = blobKey(this.hexOf(blob));
-      if (key > startAfter) yield this.#listed(key, blob % MANIFEST_EVERY === 0 ? 500 : LAYER_BYTES);
+    const from = (hex === "" ? folder : hex).padEnd(8, "0");
+    let layer = startAfter === "" ? 0 : Math.max(0, this.#numberOf(from) - 1);
+    let manifest = startAfter === "" ? 0 : this.#manifestsBefore(from);
+    while (layer < this.#blobs || manifest < this.manifests) {
+      if (layer % MANIFEST_EVERY === 0 && layer < this.#blobs) {
+        layer++;
+        continue;
+      }
+      const layerHex = layer < this.#blobs ? this.hexOf(layer) : "~";
+      const number = this.#sorted[manifest];
+      const manifestHex = number === undefined ? "~" : this.#digestOf(number).toString("hex");
+      const isLayer = layerHex < manifestHex;
+      const key = blobKey(isLayer ? layerHex : manifestHex);
+      if (isLayer) layer++;
+      else manifest++;
+      if (key > startAfter) yield this.#listed(key, isLayer ? LAYER_BYTES : 500);
     }
   }
 
@@ -226,7 +271,7 @@ export class SimulatedStore implements StorageDriver {
     const hexes = manifests.map((blob) => this.hexOf(blob));
     const keys = [
       ...layers.map((hex) => `${prefix}_layers/sha256/${hex}/link`),
-      ...hexes.map((hex) => `${prefix}_manifests/revisions/sha256/${hex}/link`),
+      ...[...hexes].sort().map((hex) => `${prefix}_manifests/revisions/sha256/${hex}/link`),
       ...hexes.flatMap((hex, i) => {
         const tag = `${prefix}_manifests/tags/v${String(i).padStart(2, "0")}`;
         return [`${tag}/current/link`, `${tag}/index/sha256/${hex}/link`];
