@@ -27,8 +27,8 @@ a half is left alone.
       --force            collect although another registry writes to the storage now; it is not told, and may lose images
 
 Ctrl-C ends it after the present step; the next run goes on from there. Ends with 0 when it is done, 1 when the run failed
-(nothing is deleted where something cannot be read), 2 when it was called wrongly, 3 when another collection is under way,
-130 when it was interrupted.
+(nothing is deleted where something cannot be read) or nothing of a registry is stored there, 2 when it was called wrongly,
+3 when another collection is under way, 130 when it was interrupted.
 `;
 
 /** Marks are as old as whole seconds say, rounded up. */
@@ -55,13 +55,14 @@ export async function garbageCollect(args: readonly string[], env: Environment):
     return EXIT.done;
   }
   try {
-    const { config, driver, times, registry } = await openConfigured(flags.file, env, "garbage collection");
+    const { config, place, driver, times, registry } = await openConfigured(flags.file, env, "garbage collection");
     const { enabled, ageMs, dryRun: purgesNothing } = config.storage.uploadPurging;
     const interrupted = new AbortController();
     if (!flags.dryRun) interruptOnSignal(interrupted);
     try {
       return await collect({
         driver,
+        place,
         console,
         file: flags.file,
         options: {
@@ -123,6 +124,8 @@ function readArgs(args: readonly string[]) {
 /** What a collection from the command line needs. */
 export interface Collection {
   readonly driver: StorageDriver;
+  /** What is collected, as people say it. */
+  readonly place: string;
   readonly options: Omit<CollectorOptions, "report">;
   readonly console: Console;
   readonly quiet: boolean;
@@ -137,13 +140,14 @@ export interface Collection {
 
 /** Collects, and prints what happens. Gives the exit code; throws what goes wrong around a run. */
 export async function collect(collection: Collection): Promise<number> {
-  const { driver, options, console, quiet, waits, signal, pause } = collection;
+  const { driver, place, options, console, quiet, waits, signal, pause } = collection;
   const { times, dryRun } = options;
   const say = (line: string): void => {
     if (!quiet) console.out(line);
   };
   say(
-    `what is younger than ${spanOf(times.horizonMs)} is left alone (storage.maintenance.gc.grace is ${spanOf(times.graceMs)})`,
+    `collecting ${place}; what is younger than ${spanOf(times.horizonMs)} is left alone ` +
+      `(storage.maintenance.gc.grace is ${spanOf(times.graceMs)})`,
   );
   const { cannotUndo } = await undoingOf(driver, options.setAside);
   if (!dryRun && cannotUndo !== undefined) {

@@ -23,6 +23,8 @@ Ends with 0, with 1 where something went wrong or could not be brought back, wit
 /** What `lading gc` works on. */
 export interface GcWork {
   readonly driver: StorageDriver;
+  /** The storage, as people say it. */
+  readonly place: string;
   readonly times: GcTimes;
   readonly console: Console;
 }
@@ -43,9 +45,10 @@ export async function gc(args: readonly string[], env: Environment): Promise<num
     return 0;
   }
   try {
-    const { driver, times } = await openConfigured(request.file, env, request.command === "undo" ? "undo" : undefined);
+    const needing = request.command === "undo" ? "undo" : undefined;
+    const { driver, place, times } = await openConfigured(request.file, env, needing);
     try {
-      const work = { driver, times, console };
+      const work = { driver, place, times, console };
       if (request.command === "runs") return await listRuns(work);
       if (request.command === "show") return await showRun(work, request.run);
       return await undoRun(work, request.run, request);
@@ -81,10 +84,10 @@ function readArgs(args: readonly string[]) {
 }
 
 /** Lists the runs that something is kept of. */
-export async function listRuns({ driver, console }: GcWork): Promise<number> {
+export async function listRuns({ driver, place, console }: GcWork): Promise<number> {
   const runs = await keptRuns(driver);
   if (runs.length === 0) {
-    console.out("no collection is known of");
+    console.out(`no collection of ${place} is known`);
     return 0;
   }
   const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo"];

@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 /** The command line. */
 import { startServer } from "../functions/registry/server.ts";
-import type { StorageConfig } from "../shared/config/config.ts";
 import { openLogDestination } from "../shared/telemetry/log-destination.ts";
 import { createLogger } from "../shared/telemetry/logger.ts";
-import { readConfiguration, sentencesOf } from "./storage.ts";
+import { placeOf, readConfiguration, sentencesOf } from "./storage.ts";
 
 const USAGE = `usage: lading serve [config.yml]
        lading users add|remove|list [options]
@@ -53,17 +52,6 @@ async function serve(file: string | undefined): Promise<void> {
     });
   } catch (error) {
     fail(error);
-  }
-}
-
-function placeOf(driver: StorageConfig["driver"]): string {
-  switch (driver.kind) {
-    case "filesystem":
-      return driver.rootDirectory;
-    case "s3":
-      return `the bucket ${driver.settings.bucket}`;
-    case "inmemory":
-      return "from memory";
   }
 }
 

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { KINDS, type Finding } from "../shared/verify/finding.ts";
 import { verify, type Verified } from "../shared/verify/verify.ts";
 import { countOf, processConsole, sizeOf, type Console } from "./console.ts";
-import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
+import { nothingStored, openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading verify --help` says. */
 export const VERIFY_USAGE = `usage: lading verify [options] [config.yml]
@@ -41,7 +41,8 @@ export async function runVerify(args: readonly string[], env: Environment): Prom
   }
   const { file, quiet, json, repair } = flags;
   try {
-    const { config, driver, times, registry } = await openConfigured(file, env, repair ? "verify --repair" : undefined);
+    const needing = repair ? "verify --repair" : undefined;
+    const { config, place, driver, times, registry } = await openConfigured(file, env, needing);
     const { allowSparseManifests: allowSparse, allowSparseIndexes } = config.validation;
     try {
       const verified = await verify(driver, {
@@ -61,9 +62,9 @@ export async function runVerify(args: readonly string[], env: Environment): Prom
         reconcileCatalog: registry && (async (names) => await registry.reconcileCatalog(names)),
       });
       console.endProgress();
-      if (!quiet) tell(console, verified, json);
+      if (!quiet) tell(console, place, verified, json);
       if (verified.blobs + verified.links === 0) {
-        console.err("lading verify: nothing is stored there: is it the right place, and is it mounted?");
+        console.err(`lading verify: ${nothingStored(place)}`);
         return 1;
       }
       return verified.damages === 0 ? 0 : 1;
@@ -107,14 +108,14 @@ function lineOf(finding: Finding): string {
   return `${level}  ${kind}: ${where}: ${text}${repair === undefined ? "" : REPAIRS[repair]}`;
 }
 
-function tell(console: Console, verified: Verified, json: boolean): void {
+function tell(console: Console, place: string, verified: Verified, json: boolean): void {
   if (json) {
-    console.out(JSON.stringify({ summary: verified }));
+    console.out(JSON.stringify({ place, summary: verified }));
     return;
   }
   const { blobs, bytes, repositories, links, damages, notes, repaired, repairable } = verified;
   console.out(
-    `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${repositories} repositories, ${countOf(links, "link")} read`,
+    `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${repositories} repositories, ${countOf(links, "link")} read in ${place}`,
   );
   console.out(
     `${damages} damaged, ${notes} to know` +

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { collect, type Collection } from "../../bin/garbage-collect.ts";
 import { listRuns, showRun, undoRun } from "../../bin/gc.ts";
 import { cutTo, sizeOf, tableOf } from "../../bin/console.ts";
+import { sentencesOf } from "../../bin/storage.ts";
 import { retentionByRules } from "../../shared/gc/retention-rules.ts";
 import { deleteUntagged, either } from "../../shared/gc/retention.ts";
 import { spanOf } from "../../shared/gc/times.ts";
@@ -22,6 +23,7 @@ async function command(world: World, given: Partial<Collection> = {}, options: P
   const waits: number[] = [];
   const code = await collect({
     driver: world.driver,
+    place: "./data",
     console,
     quiet: false,
     waits: false,
@@ -170,6 +172,13 @@ describe("garbage-collect", () => {
   });
 });
 
+it("says what to do where a file may not be written", () => {
+  const denied = Object.assign(new Error("EACCES: permission denied, open '/data/.lading/tmp/x'"), { code: "EACCES" });
+  expect(sentencesOf(denied)).toEqual([`${denied.message}; run it as the user that the registry runs as`]);
+  const port = Object.assign(new Error("listen EACCES: permission denied"), { code: "EACCES", syscall: "listen" });
+  expect(sentencesOf(port)).toEqual([port.message]);
+});
+
 describe("gc", () => {
   it("lists runs, shows one, and brings back what it deleted; twice is the same as once", async () => {
     const world = await garbageWorld();
@@ -178,7 +187,7 @@ describe("gc", () => {
     world.time += TIMES.settleMs + 1000;
     await command(world);
     const console = keptConsole(["y", "n"]);
-    const work = { driver: world.driver, times: TIMES, console };
+    const work = { driver: world.driver, place: "./data", times: TIMES, console };
     expect(await listRuns(work)).toBe(0);
     const runs = console.lines.splice(0).map((line) => line.split(/ {2,}/));
     expect(runs.map(([, ...cells]) => cells)).toEqual([
@@ -213,7 +222,7 @@ describe("gc", () => {
     const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
     expect(await world.keys()).not.toEqual(before);
     const console = keptConsole();
-    expect(await undoRun({ driver, times: TIMES, console }, run, { yes: true })).toBe(0);
+    expect(await undoRun({ driver, place: "./data", times: TIMES, console }, run, { yes: true })).toBe(0);
     expect(await world.keys()).toEqual(before);
   });
 
@@ -226,7 +235,7 @@ describe("gc", () => {
     expect(text).toContain("nothing can bring back what it deleted");
     const run = /^run (\S+):/m.exec(text)?.[1] ?? "";
     const console = keptConsole();
-    expect(await undoRun({ driver, times: TIMES, console }, run, { yes: true })).toBe(1);
+    expect(await undoRun({ driver, place: "./data", times: TIMES, console }, run, { yes: true })).toBe(1);
     expect(console.errors).toEqual(["NOTE: when that run began nothing kept what it deleted"]);
     const lost = /^blob cannot be brought back: sha256:[0-9a-f]{64} {2}7 B {2}its bytes are not kept any more$/;
     expect(console.lines).toEqual([
@@ -234,7 +243,9 @@ describe("gc", () => {
       "0 blobs (0 B), 0 manifests and 0 tags are there again; 1 are not",
     ]);
     const quiet = keptConsole();
-    expect(await undoRun({ driver, times: TIMES, console: quiet }, run, { yes: true, quiet: true })).toBe(1);
+    expect(
+      await undoRun({ driver, place: "./data", times: TIMES, console: quiet }, run, { yes: true, quiet: true }),
+    ).toBe(1);
     expect([quiet.lines, quiet.errors]).toEqual([[], [console.errors[0], expect.stringMatching(lost)]]);
   });
 
@@ -255,7 +266,7 @@ describe("gc", () => {
     const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
     await writeLink(world.driver, layout.tagLink(nameOf(A), "old" as Tag), kept.digest);
     const console = keptConsole();
-    const work = { driver: world.driver, times: TIMES, console };
+    const work = { driver: world.driver, place: "./data", times: TIMES, console };
     expect(await undoRun(work, run, { yes: false })).toBe(2);
     expect(console.errors.join()).toContain("1 blob (7 B), 1 manifest and 2 tags would be brought back");
     expect(await undoRun(work, run, { yes: true })).toBe(0);
@@ -268,9 +279,12 @@ describe("gc", () => {
     ]);
     expect(console.lines[1]).toContain(digest);
     const quiet = keptConsole();
-    expect(await undoRun({ driver: world.driver, times: TIMES, console: quiet }, run, { yes: true, quiet: true })).toBe(
-      0,
-    );
+    expect(
+      await undoRun({ driver: world.driver, place: "./data", times: TIMES, console: quiet }, run, {
+        yes: true,
+        quiet: true,
+      }),
+    ).toBe(0);
     expect([quiet.lines, quiet.errors]).toEqual([[], []]);
   });
 
@@ -278,7 +292,7 @@ describe("gc", () => {
     const world = await garbageWorld();
     await command(world);
     const console = keptConsole();
-    const work = { driver: world.driver, times: TIMES, console };
+    const work = { driver: world.driver, place: "./data", times: TIMES, console };
     expect(await showRun(work, "2026")).toBe(0);
     await command(world);
     await expect(showRun(work, "2026")).rejects.toThrow("2 runs begin with 2026");

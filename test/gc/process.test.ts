@@ -1,9 +1,10 @@
 /** The commands as they are run, over a folder that a registry serves at the same time. */
-import { readdir, utimes } from "node:fs/promises";
+import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { layout } from "../../shared/registry/layout.ts";
 import { linkBytes } from "../../shared/registry/link.ts";
+import type { Tag } from "../../shared/oci/reference.ts";
 import { digestOf } from "../../shared/oci/hasher.ts";
 import { TIMES, nameOf } from "./support.ts";
 import { startLading, type Lading } from "../support/lading.ts";
@@ -73,6 +74,50 @@ it("collects beside a registry in two runs, and brings back what it deleted", as
   expect(await list()).toEqual(before);
   const back = await lading.api.expect(200, "GET", `/v2/team/app/blobs/${garbage}`);
   expect(back.body.equals(bytes)).toBe(true);
+});
+
+describe("where nothing of a registry is stored", () => {
+  it.each([
+    "garbage-collect",
+    "garbage-collect --dry-run --delete-untagged",
+    "gc runs",
+    "gc show 2026",
+    "gc undo --yes 2026",
+    "verify",
+  ])("lading %s says so, fails, and writes nothing", async (command) => {
+    const at = async (root: string) =>
+      await runAny([process.execPath, "dist/lading.js", ...command.split(" ")], {
+        env: { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root },
+      });
+    const registry = path.join(folder, "registry");
+    await filesystemDriver(registry).put(layout.blob(digestOf("sha256", Buffer.from("x"))), Buffer.from("x"));
+    await mkdir(path.join(folder, "empty"));
+    await writeFile(path.join(folder, "file"), "x");
+    const before = await everythingIn(folder);
+    for (const root of ["absent", "empty", "registry/docker", `registry/${layout.root}blobs`].map((it) =>
+      path.join(folder, it),
+    )) {
+      const { code, stdout, stderr } = await at(root);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(
+        /^lading [-a-z]+: nothing of a registry is stored in .*: is it the right place, and is it mounted\?\n$/,
+      );
+      expect(stderr).toContain(` ${root}: `);
+    }
+    const file = await at(path.join(folder, "file"));
+    expect(file).toMatchObject({ code: 1, stdout: "" });
+    expect(file.stderr).toMatch(/^lading [-a-z]+: \S+ is a file, not a registry's folder\n$/);
+    expect(await everythingIn(folder)).toEqual(before);
+  });
+});
+
+it("says in the first line what it collects, and of what no collection is known", async () => {
+  const config = path.join(folder, "config.yml");
+  await filesystemDriver(lading.root).put(layout.tagLink(nameOf("a"), "v1" as Tag), Buffer.from("?"));
+  expect((await run("gc", "runs", config)).stdout).toBe(`no collection of ${lading.root} is known\n`);
+  expect((await run("garbage-collect", "-d", config)).stdout).toMatch(
+    new RegExp(`^collecting ${lading.root}; what is younger than 36h 2m is left alone `),
+  );
 });
 
 it("refuses what is unsafe or makes no sense with a sentence, and says how it is called", async () => {

@@ -89,7 +89,7 @@ it("prints nothing but JSON, and ends with what it found", async () => {
 it("says the same in words, and with --quiet only what is damaged", async () => {
   const env = { REGISTRY_CONFIGURATION_PATH: config };
   expect((await verify([], env)).stdout).toMatch(
-    /^3 blobs \(.*\), 1 repositories, 5 links read\n0 damaged, 0 to know\n$/,
+    /^3 blobs \(.*\), 1 repositories, 5 links read in \/\S+\n0 damaged, 0 to know\n$/,
   );
   expect(await verify(["-q", config])).toEqual({ code: 0, stdout: "", stderr: "" });
   await damage(layerLink);
@@ -125,13 +125,18 @@ it("ends with 2 where it is called wrongly, and with 1 where nothing can be look
   expect(memory).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("inmemory") as string });
 
   const at = (root: string): Record<string, string> => ({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root });
-  const empty = await verify(["--quiet"], at(path.join(folder, "not-mounted")));
-  expect(empty).toMatchObject({ code: 1, stdout: "" });
-  expect(empty.stderr).toBe("lading verify: nothing is stored there: is it the right place, and is it mounted?\n");
+  const unmounted = path.join(folder, "not-mounted");
+  expect(await verify(["--quiet"], at(unmounted))).toEqual({
+    code: 1,
+    stdout: "",
+    stderr: `lading verify: nothing of a registry is stored in ${unmounted}: is it the right place, and is it mounted?\n`,
+  });
 
   // What cannot be listed: there is no summary of what was not looked at.
   const broken = path.join(folder, "broken", layout.root);
   await mkdir(broken, { recursive: true });
+  await mkdir(path.join(broken, "_catalog"));
+  await writeFile(path.join(folder, "broken", layout.catalogComplete), "x");
   await symlink("repositories", path.join(broken, "repositories"));
   const unlisted = await verify(["--json"], at(path.join(folder, "broken")));
   expect(unlisted).toMatchObject({ code: 1, stdout: "" });
