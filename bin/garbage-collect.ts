@@ -5,8 +5,8 @@ import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
 import type { GcEvent } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
 import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
-import type { Summary } from "../shared/gc/summary.ts";
-import { spanOf } from "../shared/gc/times.ts";
+import type { Amount, Summary } from "../shared/gc/summary.ts";
+import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { countOf, processConsole, sizeOf, type Console } from "./console.ts";
@@ -158,7 +158,7 @@ export async function collect(collection: Collection): Promise<number> {
   for (let run = 1; ; run++) {
     const outcome = await oneRun(collection);
     if (outcome.state === "busy") {
-      console.err(`another collection is under way, until ${outcome.until.toISOString()} at least`);
+      console.err(`another collection is under way; its lease ends at ${momentOf(outcome.until)} unless it goes on`);
       return EXIT.busy;
     }
     if (outcome.state === "idle") return EXIT.done; // only for who asks for runs at intervals
@@ -172,7 +172,7 @@ export async function collect(collection: Collection): Promise<number> {
       return EXIT.failed;
     }
     const left = leftOf(summary);
-    for (const line of linesOf(summary, times.settleMs, collection)) say(line);
+    for (const line of linesOf(summary, collection)) say(line);
     if (!waits || (left === 0 && summary.deletedManifests + summary.deletedTags === 0)) return EXIT.done;
     if (run === MOST_RUNS) {
       console.err(`${left} are left after ${run} runs: somebody wants them again and again`);
@@ -203,6 +203,8 @@ async function oneRun({ driver, options, console, quiet, signal }: Collection) {
   }
 }
 
+const WOULD_BE = { now: "would be deleted", "once condemned": "would be condemned" } as const;
+
 /** As distribution words it, with more columns after the digest. */
 function reportTo(console: Console, dryRun: boolean): (event: GcEvent) => void {
   return (event) => {
@@ -222,7 +224,8 @@ function reportTo(console: Console, dryRun: boolean): (event: GcEvent) => void {
       console.out(`${what} deleted: ${digest}${more}`);
       return;
     }
-    const next = event.isRipe ? "would be deleted" : "would be condemned";
+    const next =
+      event.due instanceof Date ? `condemned, may be deleted from ${momentOf(event.due)}` : WOULD_BE[event.due];
     const columns = [
       `${what} eligible for deletion: ${digest}`,
       ...(size === undefined ? [] : [sizeOf(size).padStart(8)]),
@@ -241,10 +244,10 @@ function showProgress(console: Console, collector: Collector): void {
   else console.progress(`${phase}: ${done} of ${total}`, done / total);
 }
 
-function linesOf(summary: Summary, settleMs: number, { waits, file, driver }: Collection): string[] {
+function linesOf(summary: Summary, { waits, file, driver }: Collection): string[] {
   const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
     summary;
-  const { requests, seconds, dollars, incomplete, eligibleTags, deletedTags } = summary;
+  const { requests, seconds, dollars, incomplete, young, eligibleTags, deletedTags } = summary;
   const lines: string[] = [];
   if (dryRun) {
     lines.push(
@@ -259,26 +262,20 @@ function linesOf(summary: Summary, settleMs: number, { waits, file, driver }: Co
       ...(uploads === 0 ? [] : [`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)})`]),
     ];
     lines.push(`${some.join(", ")} deleted`);
-    if (leftOf(summary) > 0) {
-      const blobs = summary.eligible - deleted;
-      const manifests = summary.eligibleManifests - deletedManifests;
-      const condemned = [
-        ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(summary.eligibleBytes - deletedBytes)})`] : []),
-        ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
-        ...(eligibleTags > deletedTags ? [countOf(eligibleTags - deletedTags, "tag")] : []),
-      ];
-      lines.push(
-        `${condemned.join(" and ")} condemned; the next run, ${spanOf(settleMs)} or more from now, deletes them` +
-          (waits ? "" : " (--wait stays for it)"),
-      );
-    }
+    lines.push(...condemnedLines(summary, waits));
     if (deletedTags > 0) lines.push("manifests that no tag names any more are looked at by the next run");
     if (deletedManifests > 0) lines.push("what only those manifests referred to is condemned by the next run");
     if (lost > 0) lines.push(`${lost} of them stay for now: somebody wanted them again, or another run is at it`);
     if (refused > 0) lines.push(`${refused} of them are left to the next run: this one was too late`);
   }
+  if (young !== undefined && young.blobs > 0) {
+    const are = young.blobs === 1 ? "is" : "are";
+    lines.push(`${countOf(young.blobs, "blob")} (${sizeOf(young.bytes)}) that nothing refers to ${are} too young`);
+  }
   if (incomplete > 0) {
-    lines.push(`${countOf(incomplete, "manifest")} refer to blobs that are not stored; "lading verify" says which`);
+    lines.push(
+      `${countOf(incomplete, "manifest")} ${incomplete === 1 ? "refers" : "refer"} to blobs that are not stored; "lading verify" says which`,
+    );
   }
   const all = requests.list + requests.get + requests.put + requests.delete;
   const price = driver.name === "s3" ? `, about $${dollars.toFixed(4)} at Amazon's prices` : "";
@@ -291,6 +288,33 @@ function linesOf(summary: Summary, settleMs: number, { waits, file, driver }: Co
     );
   }
   return lines;
+}
+
+/** What is condemned when a run has ended, and from when on it goes. */
+function condemnedLines(summary: Summary, waits: boolean): string[] {
+  const { fresh, freshFrom, waiting, waitingFrom, refused } = summary;
+  const lines: string[] = [];
+  const add = (amount: Amount | undefined, from: string | undefined, by: string): void => {
+    if (amount === undefined || from === undefined) return;
+    const { blobs, bytes, manifests, tags } = amount;
+    const some = [
+      ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(bytes)})`] : []),
+      ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
+      ...(tags > 0 ? [countOf(tags, "tag")] : []),
+    ];
+    const them = allOf(amount) === 1 ? "it" : "them";
+    const hint = waits ? "" : " (--wait stays for it)";
+    lines.push(`${some.join(" and ")} condemned${by}; a run from ${from} on deletes ${them}${hint}`);
+  };
+  add(waiting, waitingFrom, " by an earlier run");
+  add(fresh, freshFrom, "");
+  const ripe = leftOf(summary) - refused - allOf(fresh) - allOf(waiting);
+  if (ripe > 0) lines.push(`${ripe} that could go stay for now: what needs them is there, or they were set again`);
+  return lines;
+}
+
+function allOf(amount: Amount | undefined): number {
+  return amount === undefined ? 0 : amount.blobs + amount.manifests + amount.tags;
 }
 
 /** What is condemned when a run has ended, or was when it began and is too young. */

@@ -3,6 +3,7 @@ import type { RepositoryName } from "../oci/reference.ts";
 import { layout } from "../registry/layout.ts";
 import { findSorted, Uints } from "./columns.ts";
 import type { Marking } from "./marking.ts";
+import type { Amount } from "./summary.ts";
 
 /** A blob that may go, with the keys that go before it. */
 export interface BlobItem {
@@ -20,6 +21,17 @@ export function planBlobs({ blobs, live }: Marking, horizon: number): Uints {
     if (!live.has(row) && blobs.newest.at(row) < horizon) rows.push(row);
   }
   return rows;
+}
+
+/** Blobs that nothing needs and that are too young to go. */
+export function youngBlobs({ blobs, live }: Marking, horizon: number): Pick<Amount, "blobs" | "bytes"> {
+  const young = { blobs: 0, bytes: 0 };
+  for (let row = 0; row < blobs.length; row++) {
+    if (live.has(row) || blobs.newest.at(row) < horizon) continue;
+    young.blobs++;
+    young.bytes += blobs.sizeOf(row);
+  }
+  return young;
 }
 
 /** Which repositories have links to some blobs. 8 bytes for each link, and nothing for links to others. */

@@ -28,12 +28,15 @@ export interface Progress {
   readonly requests: number;
 }
 
+/** When what is eligible may be deleted: by this very run, once this run has condemned it, or, where it is condemned, from a time on. */
+export type Due = "now" | "once condemned" | Date;
+
 /** What happens in a run, for a command line that tells of it. */
 export type GcEvent =
   /** All that is eligible is known, and told of next. */
   | { readonly kind: "marked"; readonly counts: Readonly<Counts> }
-  /** `isRipe`: it is deleted by this very run, unless somebody wants it. */
-  | (Planned & { readonly kind: "eligible"; readonly isRipe: boolean })
+  /** `due`: when it is deleted, unless somebody wants it. */
+  | (Planned & { readonly kind: "eligible"; readonly due: Due })
   | (Planned & { readonly kind: "deleted" });
 
 /** A manifest or tag of a plan, as it is told of. */

@@ -1,13 +1,15 @@
 import type { Digest } from "../oci/digest.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
-import { LinksOf, planBlobs } from "./blob-plan.ts";
+import { LinksOf, planBlobs, youngBlobs } from "./blob-plan.ts";
 import { Bits, Uints } from "./columns.ts";
+import type { Due } from "./events.ts";
 import type { ListedMark, MarkTable } from "./mark-table.ts";
 import type { Marking } from "./marking.ts";
 import type { PullTable } from "./pull-table.ts";
 import { planRevisions, type RevisionItem } from "./revision-plan.ts";
 import type { Retention } from "./retention.ts";
+import type { Amount } from "./summary.ts";
 import { dueOf, type SweepItem } from "./sweeping.ts";
 import { horizonSeconds } from "./times.ts";
 
@@ -29,6 +31,8 @@ export interface RevisionSweep extends SweepItem {
 export class Plan {
   /** What nothing needs and is older than the horizon. */
   readonly eligible: { readonly blobs: number; readonly bytes: number };
+  /** What nothing needs and is not. */
+  readonly young: Pick<Amount, "blobs" | "bytes">;
   readonly revisions: readonly RevisionItem[];
   /** Marks of what is no candidate any more. */
   readonly clear: Uints;
@@ -38,6 +42,7 @@ export class Plan {
   readonly #rows: Uints;
   readonly #markRows: Uint32Array;
   readonly #revisionMarks: Uint32Array;
+  readonly #times: GcTimes;
   readonly #due: (mark: ListedMark) => ReturnType<typeof dueOf>;
   readonly #sweepable: Uints;
   readonly #links: LinksOf;
@@ -46,6 +51,7 @@ export class Plan {
     const horizon = horizonSeconds(begun, times);
     this.#marking = marking;
     this.#marks = marks;
+    this.#times = times;
     this.#due = (mark) => dueOf(mark, begun, times);
     const wanted = new Bits(marks.length);
     const rowOf = (key: string): number => {
@@ -57,6 +63,7 @@ export class Plan {
 
     const { blobs } = marking;
     this.#rows = planBlobs(marking, horizon);
+    this.young = youngBlobs(marking, horizon);
     this.#markRows = new Uint32Array(this.#rows.length);
     this.#sweepable = new Uints();
     let bytes = 0;
@@ -64,7 +71,7 @@ export class Plan {
       const row = this.#rows.at(i);
       bytes += blobs.sizeOf(row);
       this.#markRows[i] = rowOf(layout.blobMark(blobs.digests.at(row)));
-      if (this.#isSweepable(this.#markRows[i])) this.#sweepable.push(row);
+      if (this.#dueAt(this.#markRows[i]) === "now") this.#sweepable.push(row);
     }
     this.eligible = { blobs: this.#rows.length, bytes };
     this.#links = new LinksOf(marking, this.#sweepable);
@@ -86,11 +93,38 @@ export class Plan {
   }
 
   /** A candidate by its number. */
-  candidateAt(index: number): { readonly digest: Digest; readonly size: number; readonly isRipe: boolean } {
+  candidateAt(index: number): { readonly digest: Digest; readonly size: number; readonly due: Due } {
     const row = this.#rows.at(index);
-    const { digests } = this.#marking.blobs;
-    const isRipe = this.#isSweepable(this.#markRows[index]);
-    return { digest: digests.at(row), size: this.#marking.blobs.sizeOf(row), isRipe };
+    const { blobs } = this.#marking;
+    return { digest: blobs.digests.at(row), size: blobs.sizeOf(row), due: this.#dueAt(this.#markRows[index]) };
+  }
+
+  /** When a manifest or tag may be deleted, by its place in `revisions`. */
+  revisionDue(index: number): Due {
+    return this.#dueAt(this.#revisionMarks[index]);
+  }
+
+  /** What of the eligible is not condemned yet, what is but not for long enough, and from when on the latter may go. */
+  amounts(): { readonly fresh: Amount; readonly waiting: Amount; readonly waitingFrom?: Date } {
+    const fresh = { blobs: 0, bytes: 0, manifests: 0, tags: 0 };
+    const waiting = { ...fresh };
+    let from = 0;
+    const amountOf = (due: Due): typeof fresh | undefined => {
+      if (!(due instanceof Date)) return due === "now" ? undefined : fresh;
+      from = Math.max(from, due.getTime());
+      return waiting;
+    };
+    for (let i = 0; i < this.#rows.length; i++) {
+      const amount = amountOf(this.#dueAt(this.#markRows[i]));
+      if (amount === undefined) continue;
+      amount.blobs++;
+      amount.bytes += this.#marking.blobs.sizeOf(this.#rows.at(i));
+    }
+    this.revisions.forEach(({ tag }, index) => {
+      const amount = amountOf(this.revisionDue(index));
+      if (amount !== undefined) amount[tag === undefined ? "manifests" : "tags"]++;
+    });
+    return { fresh, waiting, ...(from === 0 ? {} : { waitingFrom: new Date(from) }) };
   }
 
   /** What is to be condemned of the candidates from `start` to `end`; those after the blobs are manifests. */
@@ -126,8 +160,7 @@ export class Plan {
   revisionAt(index: number): RevisionSweep | undefined {
     const revision = this.revisions[index];
     const mark = this.#markAt(this.#revisionMarks[index]);
-    if (revision === undefined || mark === undefined || !this.#isSweepable(this.#revisionMarks[index]))
-      return undefined;
+    if (revision === undefined || mark === undefined || this.revisionDue(index) !== "now") return undefined;
     const { repository, tag, digest, entries, isStored } = revision;
     if (tag !== undefined) {
       return { digest, repository, tag, links: [], last: layout.tagLink(repository, tag), mark, revision };
@@ -140,11 +173,14 @@ export class Plan {
     return rowPlusOne === undefined || rowPlusOne === 0 ? undefined : this.#marks.at(rowPlusOne - 1);
   }
 
-  #isSweepable(rowPlusOne: number | undefined): boolean {
+  #dueAt(rowPlusOne: number | undefined): Due {
     const mark = this.#markAt(rowPlusOne);
-    if (mark === undefined) return false;
-    const due = this.#due(mark);
-    return due === "sweep" || due === "take over";
+    // A mark that means "absent" is condemned over, however young it is.
+    if (mark === undefined || mark.state === "cleared" || mark.state === "swept") return "once condemned";
+    if (this.#due(mark) !== "wait") return "now";
+    const { settleMs, takeoverMs } = this.#times;
+    // What another run is deleting may be taken over after more than D.
+    return new Date(mark.since * 1000 + (mark.state === "condemned" ? settleMs : takeoverMs + 1));
   }
 }
 

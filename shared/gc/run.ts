@@ -19,7 +19,7 @@ import type { Arrays, Snapshot } from "./snapshot.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper } from "./sweeping.ts";
-import { horizonSeconds } from "./times.ts";
+import { horizonSeconds, momentOf } from "./times.ts";
 import { emptyTrash, SetAside } from "./trash.ts";
 
 /** Marks that are changed between two looks at the time. */
@@ -207,7 +207,8 @@ export class Run {
         const total = this.#planned.candidates + this.#planned.revisions.length;
         await this.#inBatches(deadline, total, this.#batch(MARK_BATCH), async (start, end) => {
           const marks = this.#planned.toCondemn(start, end);
-          const lost = await this.#sweeper.condemn(marks);
+          const { lost, lastAt } = await this.#sweeper.condemn(marks);
+          if (lastAt !== undefined) this.#countFrom(lastAt);
           state.counts.condemned += marks.length - lost;
           state.counts.lost += lost;
         });
@@ -287,15 +288,24 @@ export class Run {
     counts.eligibleBytes = eligible.bytes;
     counts.eligibleTags = revisions.filter(({ tag }) => tag !== undefined).length;
     counts.eligibleManifests = revisions.length - counts.eligibleTags;
+    const { fresh, waiting, waitingFrom } = this.#planned.amounts();
+    Object.assign(counts, { fresh, waiting, young: this.#planned.young });
+    if (waitingFrom !== undefined) counts.waitingFrom = momentOf(waitingFrom);
     const { report } = this.#options;
     if (report === undefined) return;
     report({ kind: "marked", counts });
     revisions.forEach((item, index) => {
-      const isRipe = this.#planned.revisionAt(index) !== undefined;
-      report({ kind: "eligible", ...plannedOf(item), isRipe });
+      report({ kind: "eligible", ...plannedOf(item), due: this.#planned.revisionDue(index) });
     });
     for (let i = 0; i < candidates; i++)
       report({ kind: "eligible", ...this.#planned.candidateAt(i), reason: UNNEEDED });
+  }
+
+  /** Something was condemned at this time. */
+  #countFrom(condemned: Date): void {
+    const { counts } = this.state;
+    const from = momentOf(new Date(condemned.getTime() + this.#options.times.settleMs));
+    if (counts.freshFrom === undefined || counts.freshFrom < from) counts.freshFrom = from;
   }
 
   /** As much as takes as long as `most` with all calls that a run has under way at once unless it is told. */

@@ -14,7 +14,16 @@ export interface Requests {
   delete: number;
 }
 
-/** What is counted as a run goes on. */
+/** Things of a plan. */
+export interface Amount {
+  readonly blobs: number;
+  /** Of the blobs. */
+  readonly bytes: number;
+  readonly manifests: number;
+  readonly tags: number;
+}
+
+/** What is counted as a run goes on. What is optional older runs have not counted. */
 export interface Counts {
   /** Blobs that are stored, and those of them that something needs. Manifests are blobs too. */
   blobs: number;
@@ -31,6 +40,16 @@ export interface Counts {
   /** Manifests of repositories that may go, and entries of referrers that are gone. */
   eligibleManifests: number;
   eligibleTags: number;
+  /** Of the eligible, what was not condemned when the run began: it condemns that. */
+  fresh?: Amount;
+  /** From when on all of it may be deleted, if nobody wants it: by the store's clock, ISO 8601. Absent in a dry run. */
+  freshFrom?: string;
+  /** Of the eligible, what is condemned, but not for long enough to be deleted by this run. */
+  waiting?: Amount;
+  /** From when on all of that may be deleted. Absent where there is none. */
+  waitingFrom?: string;
+  /** Blobs that nothing needs and that are younger than the horizon. */
+  young?: Pick<Amount, "blobs" | "bytes">;
   condemned: number;
   deleted: number;
   deletedBytes: number;

@@ -63,12 +63,16 @@ export class Sweeper {
     return this.#batches;
   }
 
-  /** Condemns what was found to be garbage; gives how many marks were not as they were listed any more. */
-  async condemn(marks: readonly { readonly key: string; readonly over: ListedMark | undefined }[]): Promise<number> {
+  /** Condemns what was found to be garbage; gives how many marks were not as they were listed any more, and when the last of the others was written. */
+  async condemn(
+    marks: readonly { readonly key: string; readonly over: ListedMark | undefined }[],
+  ): Promise<{ readonly lost: number; readonly lastAt: Date | undefined }> {
     const done = await mapLimit(marks, WRITES, async ({ key, over }) => {
       return await this.#written(async () => await this.#marks.write(key, "condemned", over));
     });
-    return done.filter((written) => written === undefined).length;
+    const written = done.filter((mark) => mark !== undefined);
+    const lastAt = written.reduce((last, { asOf }) => Math.max(last, asOf.getTime()), 0);
+    return { lost: done.length - written.length, lastAt: lastAt === 0 ? undefined : new Date(lastAt) };
   }
 
   /** Clears marks of what is no garbage any more. Those that are `deleting` were so for longer than D. */

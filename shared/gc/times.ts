@@ -7,6 +7,11 @@ export function secondsOf(time: Date): number {
   return Math.ceil(time.getTime() / 1000);
 }
 
+/** A moment for people, in whole seconds, rounded up: `2026-01-31T03:14:15Z`. */
+export function momentOf(time: Date): string {
+  return new Date(secondsOf(time) * 1000).toISOString().replace(".000Z", "Z");
+}
+
 /** A time as people say it, in whole seconds, rounded up: `90 days`, `36h 2m`, `10 minutes`. From milliseconds. */
 export function spanOf(ms: number): string {
   const all = Math.ceil(ms / 1000);

@@ -418,7 +418,7 @@ describe("a run in steps", () => {
     });
     expect(summary).toMatchObject({ dryRun: true, eligible: 1, condemned: 0, deleted: 0 });
     expect(events).toEqual([
-      { kind: "eligible", digest: garbage, size: 7, isRipe: false, reason: "nothing refers to it" },
+      { kind: "eligible", digest: garbage, size: 7, due: "once condemned", reason: "nothing refers to it" },
     ]);
     expect(await all()).toEqual(before);
   });

@@ -6,7 +6,8 @@ import { cutTo, sizeOf, tableOf } from "../../bin/console.ts";
 import { sentencesOf } from "../../bin/storage.ts";
 import { retentionByRules } from "../../shared/gc/retention-rules.ts";
 import { deleteUntagged, either } from "../../shared/gc/retention.ts";
-import { spanOf } from "../../shared/gc/times.ts";
+import { momentOf, spanOf } from "../../shared/gc/times.ts";
+import type { Digest } from "../../shared/oci/digest.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
@@ -62,8 +63,9 @@ describe("garbage-collect", () => {
     expect(first.text).toContain("3 blobs marked, 1 blobs and 0 manifests eligible for deletion\n");
     expect(first.text).toMatch(/^blob eligible for deletion: sha256:[0-9a-f]{64}/m);
     expect(first.text).toContain("0 blobs (0 B) deleted");
-    expect(first.text).toContain("1 blob (7 B) condemned; the next run, 10 minutes or more from now, deletes them");
-    world.time += TIMES.settleMs + 1000;
+    const from = momentOf(new Date(world.time + TIMES.settleMs));
+    expect(first.text).toContain(`1 blob (7 B) condemned; a run from ${from} on deletes it (--wait stays for it)\n`);
+    world.time += TIMES.settleMs;
     const second = await command(world);
     expect(second.text).toMatch(/^blob deleted: sha256:[0-9a-f]{64} {2}7 B$/m);
     expect(second.text).toContain("1 blob (7 B) deleted");
@@ -91,6 +93,56 @@ describe("garbage-collect", () => {
     const later = await command(world, {}, untagged);
     expect(later.text.match(/would be deleted$/gm)).toHaveLength(2);
     expect(await world.keys()).toEqual(before);
+  });
+
+  it("tells what an earlier run condemned from what it condemns itself, and when each may be deleted", async () => {
+    const world = await garbageWorld();
+    await command(world);
+    const from = momentOf(new Date(world.time + TIMES.settleMs));
+    world.time += 60_000;
+    const late = { retention: deleteUntagged };
+    await world.blob(A, "young");
+    await world.image(A, ["untagged"]);
+    const dry = async () => (await command(world, {}, { ...late, dryRun: true })).text;
+    expect(await dry()).toMatch(new RegExp(`  nothing refers to it  condemned, may be deleted from ${from}$`, "m"));
+    const again = (await command(world, {}, late)).text;
+    expect(again).toContain(`1 blob (7 B) condemned by an earlier run; a run from ${from} on deletes it (--wait`);
+    expect(again.match(/ condemned/g)).toHaveLength(1);
+    expect(again).not.toContain("stay for now");
+    await command(world, { quiet: true });
+    world.time = Date.parse(from) - 1000;
+    expect(await dry()).toContain("may be deleted from");
+    world.time += 1000;
+    expect(await dry()).not.toContain("may be deleted from");
+    expect((await command(world, {}, late)).text).toContain("1 blob (7 B) deleted");
+    world.age();
+    const third = (await command(world, {}, late)).text;
+    const next = momentOf(new Date(world.time + TIMES.settleMs));
+    expect(third).toContain(`1 blob (5 B) and 1 manifest condemned; a run from ${next} on deletes them`);
+  });
+
+  it("counts what nothing refers to and is too young, in dry runs and others", async () => {
+    const world = new World();
+    await world.image(A, ["layer"], { tag: "latest" });
+    expect((await command(world)).text).not.toContain("too young");
+    await world.blob(A, "garbage");
+    for (const dryRun of [true, false]) {
+      const { text } = await command(world, {}, { dryRun });
+      expect(text).toContain("\n1 blob (7 B) that nothing refers to is too young\n");
+    }
+    await world.blob(A, "more");
+    expect((await command(world)).text).toContain("\n2 blobs (11 B) that nothing refers to are too young\n");
+    world.age();
+    expect((await command(world)).text).not.toContain("too young");
+  });
+
+  it("says of manifests that they refer to what is not stored, and of one that it does", async () => {
+    const world = new World();
+    for (const says of ["1 manifest refers to blobs", "2 manifests refer to blobs"]) {
+      const { blobs } = await world.image(A, [says], { tag: says.slice(0, 1) });
+      await world.driver.delete(layout.blob(blobs[1] as Digest));
+      expect((await command(world)).text).toContain(`\n${says} that are not stored`);
+    }
   });
 
   it("with --wait stays until nothing is left, for as long as the protocol asks", async () => {
@@ -137,7 +189,9 @@ describe("garbage-collect", () => {
     await world.driver.put(layout.gcLease, Buffer.from(JSON.stringify({ holder: "another", until, cuts: [] })));
     const { code, errors } = await command(world);
     expect(code).toBe(3);
-    expect(errors.join()).toContain(new Date(until).toISOString());
+    expect(errors).toEqual([
+      `another collection is under way; its lease ends at ${momentOf(new Date(until))} unless it goes on`,
+    ]);
   });
 
   it("ends after the present step when it is interrupted, at any of them, and the next run does the rest", async () => {

@@ -40,7 +40,7 @@ describe("a tag that no rule keeps", () => {
     expect(events.filter(({ kind }) => kind !== "marked")).toEqual([
       {
         kind: "eligible",
-        isRipe: false,
+        due: "once condemned",
         repository: A,
         tag: "old",
         digest: first.digest,
