@@ -16,8 +16,8 @@ import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 export const GARBAGE_COLLECT_USAGE = `usage: lading garbage-collect [options] [config.yml]
 
 Deletes what nothing refers to any more, beside a running registry. A run condemns what it finds; the next one, 10 minutes or
-more later, deletes what was condemned then and what nobody has asked for since. What is younger than the grace period and
-a half is left alone.
+more later, deletes what was condemned then and what nobody has asked for since. Those are 10 minutes whatever the grace period
+is. What is younger than one and a half grace periods and two minutes (36h 2m where none is configured) is left alone.
 
   -d, --dry-run          say what would go, and why; change nothing
   -m, --delete-untagged  manifests that no tag names go too, but for what tagged ones and their signatures need

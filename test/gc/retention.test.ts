@@ -118,6 +118,25 @@ describe("a tag that no rule keeps", () => {
     }
   });
 
+  it("ends a run, where it is malformed, only if that reads the tags of its repository", async () => {
+    const world = new World();
+    await twoTags(world);
+    await world.blob("prod/app", "garbage");
+    const { digest } = await world.image("prod/app", ["prod"], { tag: "broken" });
+    world.age();
+    for (const bytes of ["sha256:short", `sha512:${digest.slice(7)}`]) {
+      await world.driver.put(layout.tagLink(nameOf("prod/app"), "broken" as Tag), Buffer.from(bytes));
+      world.age();
+      for (const options of [{}, { retention }]) {
+        expect(await world.collect({ ...options, dryRun: true })).toMatchObject({ outcome: "done", eligible: 1 });
+      }
+      expect(await world.collect({ retention: deleteUntagged })).toMatchObject({
+        outcome: "failed",
+        reason: expect.stringContaining("malformed") as string,
+      });
+    }
+  });
+
   it("stays if another registry sets it again between its listing and its sweep", async () => {
     const world = new World();
     const { second } = await twoTags(world);
