@@ -21,9 +21,22 @@ const COLUMNS = 80;
 /** Where there is no terminal, a line of progress is written no more often than this, and none before. In milliseconds. */
 const PLAIN_MS = 30_000;
 
-/** The console of this process: results on standard output, all else on standard error. */
-export function processConsole(): Console {
+/** How a program ends whose reader has gone, as a shell has it: 128 and the number of SIGPIPE. */
+export const READER_GONE = 141;
+
+/**
+ * The console of this process: results on standard output, all else on standard error. Where nobody reads one of them any
+ * more (`| head`), `onReaderGone` is called, each time that something was to be written; unless told otherwise the process
+ * ends then, quietly.
+ */
+export function processConsole(onReaderGone: () => void = () => process.exit(READER_GONE)): Console {
   const { stdin, stdout, stderr } = process;
+  for (const stream of [stdout, stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+      onReaderGone();
+    });
+  }
   let isShown = false;
   let lastText = "";
   let lastAt = performance.now();

@@ -1,6 +1,5 @@
 /** `lading garbage-collect`: its command line, and what it prints. docs/garbage-collection.md says what it does. */
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
 import type { GcEvent } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
@@ -9,7 +8,8 @@ import type { Amount, Summary } from "../shared/gc/summary.ts";
 import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
-import { countOf, processConsole, sizeOf, type Console } from "./console.ts";
+import { countOf, READER_GONE, processConsole, sizeOf, type Console } from "./console.ts";
+import { parseOptions } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading garbage-collect --help` says. */
@@ -41,7 +41,13 @@ const EXIT = { done: 0, failed: 1, usage: 2, busy: 3, interrupted: 130 } as cons
 
 /** Runs it; gives the exit code. */
 export async function garbageCollect(args: readonly string[], env: Environment): Promise<number> {
-  const console = processConsole();
+  // A run that has begun gives its lease back before it ends.
+  const interrupted = new AbortController();
+  let endsAtOnce = true;
+  const console = processConsole(() => {
+    if (endsAtOnce) process.exit(READER_GONE);
+    interrupted.abort();
+  });
   let flags;
   try {
     flags = readArgs(args);
@@ -57,7 +63,7 @@ export async function garbageCollect(args: readonly string[], env: Environment):
   try {
     const { config, place, driver, times, registry } = await openConfigured(flags.file, env, "garbage collection");
     const { enabled, ageMs, dryRun: purgesNothing } = config.storage.uploadPurging;
-    const interrupted = new AbortController();
+    endsAtOnce = flags.dryRun;
     if (!flags.dryRun) interruptOnSignal(interrupted);
     try {
       return await collect({
@@ -98,7 +104,7 @@ function readArgs(args: readonly string[]) {
         "serve and collect the storage, and restart them",
     );
   }
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseOptions({
     args: [...args],
     allowPositionals: true,
     options: {

@@ -1,11 +1,11 @@
 /** `lading gc`: what collections did, and taking it back. */
-import { parseArgs } from "node:util";
 import { readJournal } from "../shared/gc/journal.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
 import { undo, type UndoneEntry } from "../shared/gc/undo.ts";
 import type { GcTimes } from "../shared/registry/gc-times.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { countOf, processConsole, sizeOf, tableOf, type Console } from "./console.ts";
+import { parseOptions } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading gc --help` says. */
@@ -63,7 +63,7 @@ export async function gc(args: readonly string[], env: Environment): Promise<num
 
 /** Undefined where help is asked for. Throws with a sentence. */
 function readArgs(args: readonly string[]) {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseOptions({
     args: [...args],
     allowPositionals: true,
     options: {

@@ -3,6 +3,7 @@
 import { startServer } from "../functions/registry/server.ts";
 import { openLogDestination } from "../shared/telemetry/log-destination.ts";
 import { createLogger } from "../shared/telemetry/logger.ts";
+import { meant } from "./options.ts";
 import { placeOf, readConfiguration, sentencesOf } from "./storage.ts";
 
 const USAGE = `usage: lading serve [config.yml]
@@ -23,6 +24,8 @@ verify reads everything that is stored and reports what is damaged: lading verif
 doctor looks at a registry that is deployed, and says what to set: lading doctor --help
 `;
 
+const COMMANDS: readonly string[] = ["serve", "users", "garbage-collect", "gc", "verify", "doctor"];
+
 const [command, ...rest] = process.argv.slice(2);
 if (command === "serve" && rest.length <= 1) await serve(rest[0] ?? process.env["REGISTRY_CONFIGURATION_PATH"]);
 else if (command === "doctor") process.exitCode = await (await import("./doctor.ts")).doctor(rest, process.env);
@@ -33,7 +36,10 @@ else if (command === "garbage-collect") {
 else if (command === "verify") process.exitCode = await (await import("./verify.ts")).runVerify(rest, process.env);
 else if (command === "--help" || command === "help") process.stdout.write(USAGE);
 else {
-  process.stderr.write(USAGE);
+  const isKnown = command === undefined || COMMANDS.includes(command);
+  process.stderr.write(
+    isKnown ? USAGE : `lading: there is no command ${command}${meant(command, COMMANDS)}\n\n${USAGE}`,
+  );
   process.exitCode = 2;
 }
 

@@ -1,9 +1,9 @@
 /** `lading verify`: its command line, and how it prints. docs/verify.md lists what it finds. */
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { KINDS, type Finding } from "../shared/verify/finding.ts";
 import { verify, type Verified } from "../shared/verify/verify.ts";
 import { countOf, processConsole, sizeOf, type Console } from "./console.ts";
+import { parseOptions } from "./options.ts";
 import { nothingStored, openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading verify --help` says. */
@@ -79,7 +79,7 @@ export async function runVerify(args: readonly string[], env: Environment): Prom
 
 /** Undefined where help is asked for. Throws with a sentence. */
 function readArgs(args: readonly string[]) {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseOptions({
     args: [...args],
     allowPositionals: true,
     options: {

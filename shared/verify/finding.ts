@@ -2,6 +2,7 @@ import type { Digest } from "../oci/digest.ts";
 
 /** What can be wrong, and how bad it is: `damage` is what a client can run into, a `note` harms nobody. */
 export const KINDS = {
+  "repositories missing": "damage",
   "blob damaged": "damage",
   "blob unreadable": "damage",
   "link malformed": "damage",

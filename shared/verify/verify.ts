@@ -78,7 +78,8 @@ export async function verify(driver: StorageDriver, options: VerifyOptions): Pro
     progress({ part: "read blobs", done, total });
   });
   const looking = { ...options, driver, blobs, damaged, report };
-  const { names, repositories, links } = await readRepositories(looking, progress);
+  const { names, repositories, links, keys } = await readRepositories(looking, progress);
+  if (blobs.length > 0 && keys === 0) await reportMissing(looking);
   progress({ part: "read the rest", done: 0 });
   await readCatalog(looking, names, options.reconcileCatalog);
   await readMarks(looking);
@@ -91,7 +92,7 @@ type Progress = NonNullable<VerifyOptions["progress"]>;
 async function readRepositories(looking: Looking, progress: Progress) {
   const { driver, report } = looking;
   const names: RepositoryName[] = [];
-  const counts = { repositories: 0, links: 0 };
+  const counts = { repositories: 0, links: 0, keys: 0 };
   let look: RepositoryLook | undefined;
   let waiting: LinkKey[] = [];
   const readWaiting = async (): Promise<void> => {
@@ -110,6 +111,7 @@ async function readRepositories(looking: Looking, progress: Progress) {
     if (look.revisions.size + look.currentTags.size > 0) names.push(look.name);
   };
   for await (const { objects } of listPages(driver, layout.repositories)) {
+    counts.keys += objects.length;
     for (const { key } of objects) {
       const link = linkKeyOf(key);
       if (link === "upload") continue;
@@ -129,6 +131,14 @@ async function readRepositories(looking: Looking, progress: Progress) {
   }
   await end();
   return { names, ...counts };
+}
+
+/** A first push may have come in between: it is looked again. */
+async function reportMissing({ driver, blobs, report }: Looking): Promise<void> {
+  const key = layout.repositories;
+  for await (const { objects } of listPages(driver, key, { limit: 1 })) if (objects.length > 0) return;
+  const text = `${blobs.length} blobs are stored and not one key of a repository: part of the storage is missing`;
+  report({ kind: "repositories missing", key, text });
 }
 
 async function readCatalog(

@@ -272,6 +272,18 @@ describe.each(STORES.map(([store, make]) => [store, make] as const))("on %s", (_
     for (const [key, text] of before) expect(after.get(key), key).toBe(text);
   });
 
+  it("finds that all repositories are missing, where a collection refuses too", async () => {
+    const { driver } = await open();
+    const keys: string[] = [];
+    for await (const { key } of listKeys(driver, layout.repositories)) keys.push(key);
+    await driver.deleteMany(keys);
+    const { found, verified } = await look(driver, true);
+    expect(found).toEqual([`repositories missing ${layout.repositories}`]);
+    expect(verified).toMatchObject({ damages: 1, repairable: 0 });
+    const { reason } = await new Collector(driver, DEFAULTS).run();
+    expect(reason).toContain("not one key of a repository");
+  });
+
   it("never keeps what is whole from being served", async () => {
     const { driver, filled } = await open();
     for (const { make: damage } of DAMAGES) await damage(filled, driver).catch(() => undefined);
@@ -309,6 +321,22 @@ describe("an entry of the catalog without a repository", () => {
       expect((await world.driver.head(key)) === undefined).toBe(repair === "done");
     },
   );
+});
+
+it("does not take the first push of a registry for repositories that are missing", async () => {
+  const world = new World();
+  await world.driver.put(layout.blob(digestOf("sha256", Buffer.from("x"))), Buffer.from("x"));
+  const listed: string[] = [];
+  const driver: StorageDriver = {
+    ...observed(world.driver, () => undefined),
+    list: async (prefix, options) => {
+      const page = await world.driver.list(prefix, options);
+      if (prefix === layout.repositories && listed.push(prefix) === 1) await world.blob(A, "x");
+      return page;
+    },
+  };
+  expect((await look(driver)).found).toEqual([]);
+  expect(listed).toHaveLength(2);
 });
 
 describe("a blob that the store has and cannot read", () => {
