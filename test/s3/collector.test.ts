@@ -106,6 +106,21 @@ describe.concurrent.each(SERVERS)("%s", (...server) => {
     return () => ticks++;
   }
 
+  it("is asked again where this process stood still while it asked", SLOW, async () => {
+    const world = await bucketWorld(server, { versioned: false });
+    const budget = new MemoryBudget(16 * 1024 * 1024, 1000);
+    let deletions = 0;
+    const onCall = ({ operation }: S3Call): void => {
+      // After the first refusal, and before what is to be carried out.
+      if (operation === "DeleteObjects" && ++deletions === 1)
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TIMES.permitMs + 2500);
+    };
+    const asked = new S3Driver(s3Settings(world.access, world.bucket), budget, undefined, onCall, TIMES.permitMs);
+    expect(await asked.fenced.isKept()).toBe(true);
+    expect(deletions).toBe(4);
+    asked.close();
+  });
+
   it("is asked whether it refuses deletes that come too late, and Amazon is not", async () => {
     const world = await bucketWorld(server, { versioned: false });
     const calls: S3Call[] = [];

@@ -10,6 +10,8 @@ import { Versions } from "./versions.ts";
 
 /** S3's own: keys in one deletion. */
 const KEYS = 1000;
+/** How often the store is asked whether it keeps permits, where the asking takes longer than a permit is good for. */
+const PROBE_TRIES = 5;
 
 /** Deletes as signed requests that expire: nobody needs to be asked for a permit, and nobody can take it back. */
 export class SignedDeletes implements FencedDeletes {
@@ -43,6 +45,15 @@ export class SignedDeletes implements FencedDeletes {
   async isKept(): Promise<boolean> {
     if (this.#isAmazon) return true;
     if (!(await this.#promises()).conditionalWrites) return false;
+    for (let tries = 0; tries < PROBE_TRIES; tries++) {
+      const kept = await this.#probe();
+      if (kept !== undefined) return kept;
+    }
+    return false;
+  }
+
+  /** Undefined where this process stood still for so long that nothing can be said. */
+  async #probe(): Promise<boolean | undefined> {
     const key = `${PROBES}${randomUUID()}`;
     const bucket = this.#at(key);
     const bytes = Buffer.from("Does this store refuse what comes too late?\n");
@@ -51,7 +62,8 @@ export class SignedDeletes implements FencedDeletes {
       const over = { id: "probe/over", since: new Date(asOf.getTime() - this.lifetimeMs - 1000) };
       const refused = (await this.delete([{ key, permit: over }])).length === 1;
       if (!refused || (await bucket.head(key)) === undefined) return false;
-      await this.delete([{ key, permit: { id: "probe/good", since: asOf } }]);
+      const late = await this.delete([{ key, permit: { id: "probe/good", since: asOf } }]);
+      if (late.length > 0) return undefined;
       return (await bucket.head(key)) === undefined;
     } finally {
       await bucket.delete(key).catch(() => undefined); // else it is removed with what processes leave behind
