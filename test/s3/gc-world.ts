@@ -16,11 +16,15 @@ import { s3Client, sharedCephRgw, sharedVersitygw, type S3Server } from "../supp
 import { CEPH_RGW, s3Settings } from "../support/s3-stores.ts";
 
 const MIB = 1024 * 1024;
-const PERMIT_MS = 5000;
+const PERMIT_MS = 10_000;
+const HOUR_MS = 3_600_000;
 const POLL_MS = 300;
 
 /** As short as a busy machine allows. */
-export const TIMES = gcTimes(1, { promiseMs: 3000, permitMs: PERMIT_MS, settleMs: 6000, takeoverMs: 6000 });
+export const TIMES = gcTimes(1, { promiseMs: 3000, permitMs: PERMIT_MS, settleMs: 11_000, takeoverMs: 11_000 });
+
+/** For a run to which all is young, and nothing has settled, however long the machine took to write it. */
+export const LONG_TIMES = gcTimes(HOUR_MS, { permitMs: PERMIT_MS, settleMs: HOUR_MS });
 
 type Server = readonly [name: string, shared: () => Promise<S3Server>, promises: StorePromises];
 
