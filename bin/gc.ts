@@ -1,7 +1,10 @@
 /** `lading gc`: what collections did, and taking it back. */
 import { readJournal } from "../shared/gc/journal.ts";
+import type { Amount } from "../shared/gc/summary.ts";
+import { momentOf } from "../shared/gc/times.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
-import { undo, type UndoneEntry } from "../shared/gc/undo.ts";
+import { undoAndRecord } from "../shared/gc/undo-record.ts";
+import type { UndoneEntry } from "../shared/gc/undo.ts";
 import type { GcTimes } from "../shared/registry/gc-times.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { countOf, processConsole, sizeOf, tableOf, type Console } from "./console.ts";
@@ -13,9 +16,10 @@ export const GC_USAGE = `usage: lading gc runs [config.yml]
        lading gc show RUN [config.yml]
        lading gc undo [--yes] [--quiet] RUN [config.yml]
 
-runs lists the collections of the last month, show says what one of them did, undo brings back what it deleted. RUN is the
-name of a run, or the beginning of one. undo asks first; --yes answers. It prints what became of each blob, manifest and tag;
-with --quiet only what cannot be brought back. It can be done beside a running registry, and again.
+runs lists the collections of the last month and says which were undone, show says what one of them did, undo brings back
+what it deleted. RUN is the name of a run, or the beginning of one. undo asks first; --yes answers. It prints what became of
+each blob, manifest and tag; with --quiet only what cannot be brought back. It can be done beside a running registry, and
+again.
 
 Ends with 0, with 1 where something went wrong or could not be brought back, with 2 when it was called wrongly.
 `;
@@ -90,9 +94,12 @@ export async function listRuns({ driver, place, console }: GcWork): Promise<numb
     console.out(`no collection of ${place} is known`);
     return 0;
   }
-  const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo"];
-  const rows = runs.map(({ run, summary }) => {
-    if (summary === undefined) return [run, "not at its end"];
+  const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo", "undone"];
+  const rows = runs.map(({ run, summary, undone }) => {
+    const missing = countAll(undone?.record?.missing);
+    const when = undone === undefined ? "-" : `${momentOf(undone.at)}${missing === 0 ? "" : `, ${missing} missing`}`;
+    if (summary === undefined)
+      return [run, "not at its end", ...Array.from({ length: head.length - 3 }, () => ""), when];
     const { outcome, condemned, deleted, deletedBytes, deletedManifests, deletedTags, uploads, undoable } = summary;
     const undoing = deleted + deletedManifests + deletedTags === 0 ? "-" : undoable ? "yes" : "no";
     return [
@@ -105,6 +112,7 @@ export async function listRuns({ driver, place, console }: GcWork): Promise<numb
       `${deletedTags}`,
       `${uploads}`,
       undoing,
+      when,
     ];
   });
   for (const line of tableOf(head, rows)) console.out(line);
@@ -113,7 +121,7 @@ export async function listRuns({ driver, place, console }: GcWork): Promise<numb
 
 /** Says what a run did, and all that it deleted. */
 export async function showRun({ driver, console }: GcWork, name: string): Promise<number> {
-  const { run, summary } = await findRun(driver, name);
+  const { run, summary, undone } = await findRun(driver, name);
   console.out(`run ${run}${summary === undefined ? ": under way, or left off" : `: ${summary.outcome}`}`);
   if (summary?.reason !== undefined) console.out(`reason: ${summary.reason}`);
   if (summary !== undefined) {
@@ -128,6 +136,7 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
         `${countOf(summary.deletedManifests, "manifest")}, ${countOf(summary.deletedTags, "tag")} and ${countOf(summary.uploads, "upload")} deleted`,
     );
   }
+  if (undone !== undefined) console.out(undoneLine(undone));
   for await (const { entries } of readJournal(driver, run)) {
     for (const { digest, repository, tag, bytes, size, links } of entries) {
       if (tag !== undefined) console.out(`tag       ${repository ?? ""}:${tag}  ${digest}`);
@@ -138,6 +147,25 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
   return 0;
 }
 
+function undoneLine({ at, record }: NonNullable<KeptRun["undone"]>): string {
+  const line = `undone ${momentOf(at)}`;
+  if (record === undefined) return line;
+  const { restored, there, missing } = record;
+  const more = [
+    ...(countAll(there) === 0 ? [] : [`${amountOf(there)} were there already`]),
+    ...(countAll(missing) === 0 ? [] : [`${amountOf(missing)} could not be brought back`]),
+  ];
+  return `${line}: ${[`${amountOf(restored)} brought back`, ...more].join("; ")}`;
+}
+
+function amountOf({ blobs, bytes, manifests, tags }: Amount): string {
+  return `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${countOf(manifests, "manifest")} and ${countOf(tags, "tag")}`;
+}
+
+function countAll(amount: Amount | undefined): number {
+  return amount === undefined ? 0 : amount.blobs + amount.manifests + amount.tags;
+}
+
 /** Brings back what a run deleted. Asks before, unless told. Quiet, it prints nothing but what goes wrong. */
 export async function undoRun(
   { driver, times, console }: GcWork,
@@ -145,9 +173,9 @@ export async function undoRun(
   { yes, quiet = false }: { readonly yes: boolean; readonly quiet?: boolean },
 ): Promise<number> {
   const { run, summary } = await findRun(driver, name);
-  const { blobs, bytes, manifests, tags } = await journalCounts(driver, run);
-  const what = `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${countOf(manifests, "manifest")} and ${countOf(tags, "tag")}`;
-  if (blobs + manifests + tags === 0) {
+  const counts = await journalCounts(driver, run);
+  const what = amountOf(counts);
+  if (countAll(counts) === 0) {
     if (!quiet) console.out(`run ${run} deleted nothing`);
     return 0;
   }
@@ -160,15 +188,13 @@ export async function undoRun(
     }
     if (!/^y(?:es)?$/i.test(answer.trim())) return 1;
   }
-  const undone = await undo(driver, run, times, (entry) => {
+  const undone = await undoAndRecord(driver, run, times, (entry) => {
     if (!quiet) console.out(fateOf(entry));
     else if (entry.outcome === "gone") console.err(fateOf(entry));
   });
   if (!quiet) {
-    console.out(
-      `${countOf(undone.blobs, "blob")} (${sizeOf(undone.bytes)}), ${countOf(undone.manifests, "manifest")} and ${countOf(undone.tags, "tag")} are there again` +
-        (undone.missing.length === 0 ? "" : `; ${undone.missing.length} are not`),
-    );
+    const { length } = undone.missing;
+    console.out(`${amountOf(undone)} are there again${length === 0 ? "" : `; ${length} are not`}`);
   }
   return undone.missing.length === 0 ? 0 : 1;
 }

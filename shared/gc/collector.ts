@@ -7,6 +7,7 @@
  *     _gc/runs/<run>/<writer>/…     what it has listed, in parts of 8 MiB
  *     _gc/runs/<run>/journal/…      what it deletes, written before
  *     _gc/runs/<run>/summary        what came of it
+ *     _gc/runs/<run>.undone         that it was undone
  *
  * A process may end at any moment: the next step goes on from what was kept last, or begins a new run, and the marks say
  * what is to be done with what was left half done.
@@ -18,7 +19,7 @@ import { listChildren, PreconditionFailedError, type StorageDriver } from "../st
 import { limited } from "../storage/limited.ts";
 import { Deadline } from "./deadline.ts";
 import { Lease, type LastRun } from "./lease.ts";
-import { beginOf } from "./run-id.ts";
+import { beginOf, listRuns } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
 import { Run, type RunOptions, type RunState } from "./run.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
@@ -293,12 +294,11 @@ class Step {
     }
     await this.#driver.delete(stateOf(id));
     const { trashMs, keepRunsMs = Math.max(30 * DAY_MS, trashMs) } = this.#options;
-    for (const run of await listChildren(this.#driver, layout.gcRuns)) {
-      const old = beginOf(run);
-      if (old !== undefined && begun.getTime() - old.getTime() > keepRunsMs) {
-        await deleteBelow(this.#driver, layout.gcRun(run));
-      }
-    }
+    const isOld = (run: string): boolean => begun.getTime() - (beginOf(run) ?? begun).getTime() > keepRunsMs;
+    const { runs, undone } = await listRuns(this.#driver);
+    for (const run of runs.filter(isOld)) await deleteBelow(this.#driver, layout.gcRun(run));
+    const over = [...undone.keys()].filter(isOld);
+    if (over.length > 0) await this.#driver.deleteMany(over.map((run) => layout.gcUndone(run)));
   }
 }
 

@@ -3,6 +3,7 @@
  *
  *     _gc/runs/<run>/journal/<batch>      JournalBatch, as JSON
  *     _gc/runs/<run>/summary              Summary, as JSON
+ *     _gc/runs/<run>.undone               UndoRecord, as JSON
  */
 import type { Digest } from "../oci/digest.ts";
 import { layout } from "../registry/layout.ts";

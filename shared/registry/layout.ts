@@ -31,6 +31,7 @@ const ROOT = "docker/registry/v2/";
 const CATALOG = `${ROOT}_catalog/repositories/`;
 /** No character of a name. */
 const NAME_END = "!";
+const UNDONE = ".undone";
 
 const SHARED_FOLDER = /\/(?:_uploads|_layers(?:\/[a-z0-9]+)?|_manifests(?:\/tags|\/revisions(?:\/[a-z0-9]+)?)?)$/;
 
@@ -98,6 +99,8 @@ export const layout = {
   gcLease: `${ROOT}_gc/lease`,
   gcRuns: `${ROOT}_gc/runs/`,
   gcRun: (run: string) => `${ROOT}_gc/runs/${run}/`,
+  /** That a run was undone: beside its folder, where who lists the runs sees it. */
+  gcUndone: (run: string) => `${ROOT}_gc/runs/${run}${UNDONE}`,
   gcReferences: `${ROOT}_gc/references/`,
   gcTrash: `${ROOT}_gc/trash/`,
 
@@ -112,6 +115,11 @@ export const layout = {
 export function catalogEntryName(key: string): RepositoryName | undefined {
   if (!key.endsWith(NAME_END)) return undefined;
   return repositoryNameFrom(key.slice(CATALOG.length, -NAME_END.length));
+}
+
+/** The run that a key below `layout.gcRuns` says is undone. */
+export function undoneRun(key: string): string | undefined {
+  return key.endsWith(UNDONE) ? key.slice(layout.gcRuns.length, -UNDONE.length) : undefined;
 }
 
 function pathOf(digest: Digest): string {

@@ -245,9 +245,9 @@ describe("gc", () => {
     expect(await listRuns(work)).toBe(0);
     const runs = console.lines.splice(0).map((line) => line.split(/ {2,}/));
     expect(runs.map(([, ...cells]) => cells)).toEqual([
-      ["outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo"],
-      ["done", "1", "0", "0 B", "0", "0", "0", "-"],
-      ["done", "0", "1", "7 B", "0", "0", "0", "yes"],
+      ["outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo", "undone"],
+      ["done", "1", "0", "0 B", "0", "0", "0", "-", "-"],
+      ["done", "0", "1", "7 B", "0", "0", "0", "yes", "-"],
     ]);
     const run = runs[2]?.[0] ?? "";
     expect(await showRun(work, run)).toBe(0);

@@ -72,6 +72,8 @@ it("collects beside a registry in two runs, and brings back what it deleted", as
   expect(await run("gc", "undo", name, config)).toMatchObject({ code: 2 }); // nobody to ask
   expect(await run(...told, "--yes")).toMatchObject({ code: 0, stderr: "" });
   expect(await list()).toEqual(before);
+  expect((await run("gc", "runs", config)).stdout).toMatch(new RegExp(`^${name} .*  [-0-9]+T[:0-9]+Z$`, "m"));
+  expect((await run("gc", "show", name, config)).stdout).toMatch(/^undone .*: 1 blob \(15 B\), .* brought back$/m);
   const back = await lading.api.expect(200, "GET", `/v2/team/app/blobs/${garbage}`);
   expect(back.body.equals(bytes)).toBe(true);
 });
