@@ -3,7 +3,7 @@ import { ConfigError, loadConfig } from "../shared/config/load.ts";
 import { ExpectedError } from "./readers.ts";
 
 /** All that a function is told may have 4 KiB. */
-const MOST_BYTES = 1500;
+const MOST_CHARACTERS = 1500;
 
 /** The settings in which there are rules, or that rules need. */
 export interface RuleSettings {
@@ -33,7 +33,7 @@ export function rules(text: string): string {
     throw new ExpectedError('a list of rules, in cdk.json or as JSON such as [{"repositories":["ci/**"]}]');
   }
   const compact = JSON.stringify(list);
-  if (compact.length > MOST_BYTES) throw new ExpectedError(`at most ${MOST_BYTES} characters of JSON`);
+  if (compact.length > MOST_CHARACTERS) throw new ExpectedError(`at most ${MOST_CHARACTERS} characters of JSON`);
   return compact;
 }
 
