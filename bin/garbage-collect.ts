@@ -4,10 +4,11 @@ import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
 import type { GcEvent } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
 import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
-import type { Amount, Summary } from "../shared/gc/summary.ts";
+import { allRequests, type Summary } from "../shared/gc/summary.ts";
 import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
+import { condemnedLines, foundLines, leftOf } from "./amounts.ts";
 import { countOf, READER_GONE, processConsole, sizeOf, type Console } from "./console.ts";
 import { parseOptions } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
@@ -253,7 +254,7 @@ function showProgress(console: Console, collector: Collector): void {
 function linesOf(summary: Summary, { waits, file, driver }: Collection): string[] {
   const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
     summary;
-  const { requests, seconds, dollars, incomplete, young, eligibleTags, deletedTags } = summary;
+  const { requests, seconds, dollars, eligibleTags, deletedTags } = summary;
   const lines: string[] = [];
   if (dryRun) {
     lines.push(
@@ -268,24 +269,15 @@ function linesOf(summary: Summary, { waits, file, driver }: Collection): string[
       ...(uploads === 0 ? [] : [`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)})`]),
     ];
     lines.push(`${some.join(", ")} deleted`);
-    lines.push(...condemnedLines(summary, waits));
+    lines.push(...condemnedLines(summary, waits ? "" : " (--wait stays for it)"));
     if (deletedTags > 0) lines.push("manifests that no tag names any more are looked at by the next run");
     if (deletedManifests > 0) lines.push("what only those manifests referred to is condemned by the next run");
     if (lost > 0) lines.push(`${lost} of them stay for now: somebody wanted them again, or another run is at it`);
     if (refused > 0) lines.push(`${refused} of them are left to the next run: this one was too late`);
   }
-  if (young !== undefined && young.blobs > 0) {
-    const are = young.blobs === 1 ? "is" : "are";
-    lines.push(`${countOf(young.blobs, "blob")} (${sizeOf(young.bytes)}) that nothing refers to ${are} too young`);
-  }
-  if (incomplete > 0) {
-    lines.push(
-      `${countOf(incomplete, "manifest")} ${incomplete === 1 ? "refers" : "refer"} to blobs that are not stored; "lading verify" says which`,
-    );
-  }
-  const all = requests.list + requests.get + requests.put + requests.delete;
+  lines.push(...foundLines(summary));
   const price = driver.name === "s3" ? `, about $${dollars.toFixed(4)} at Amazon's prices` : "";
-  lines.push(`run ${run}: ${all} requests, ${seconds.toFixed(1)} s${price}`);
+  lines.push(`run ${run}: ${allRequests(requests)} requests, ${seconds.toFixed(1)} s${price}`);
   if (!dryRun && deleted + deletedManifests + deletedTags > 0) {
     lines.push(
       undoable
@@ -294,39 +286,6 @@ function linesOf(summary: Summary, { waits, file, driver }: Collection): string[
     );
   }
   return lines;
-}
-
-/** What is condemned when a run has ended, and from when on it goes. */
-function condemnedLines(summary: Summary, waits: boolean): string[] {
-  const { fresh, freshFrom, waiting, waitingFrom, refused } = summary;
-  const lines: string[] = [];
-  const add = (amount: Amount | undefined, from: string | undefined, by: string): void => {
-    if (amount === undefined || from === undefined) return;
-    const { blobs, bytes, manifests, tags } = amount;
-    const some = [
-      ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(bytes)})`] : []),
-      ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
-      ...(tags > 0 ? [countOf(tags, "tag")] : []),
-    ];
-    const them = allOf(amount) === 1 ? "it" : "them";
-    const hint = waits ? "" : " (--wait stays for it)";
-    lines.push(`${some.join(" and ")} condemned${by}; a run from ${from} on deletes ${them}${hint}`);
-  };
-  add(waiting, waitingFrom, " by an earlier run");
-  add(fresh, freshFrom, "");
-  const ripe = leftOf(summary) - refused - allOf(fresh) - allOf(waiting);
-  if (ripe > 0) lines.push(`${ripe} that could go stay for now: what needs them is there, or they were set again`);
-  return lines;
-}
-
-function allOf(amount: Amount | undefined): number {
-  return amount === undefined ? 0 : amount.blobs + amount.manifests + amount.tags;
-}
-
-/** What is condemned when a run has ended, or was when it began and is too young. */
-function leftOf(summary: Summary): number {
-  const { eligible, eligibleManifests, eligibleTags, deleted, deletedManifests, deletedTags, lost } = summary;
-  return Math.max(0, eligible + eligibleManifests + eligibleTags - deleted - deletedManifests - deletedTags - lost);
 }
 
 /** The first signal ends the work after the present step; a second one does not wait. */

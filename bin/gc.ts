@@ -1,12 +1,13 @@
 /** `lading gc`: what collections did, and taking it back. */
 import { readJournal } from "../shared/gc/journal.ts";
-import type { Amount } from "../shared/gc/summary.ts";
+import { allRequests } from "../shared/gc/summary.ts";
 import { momentOf } from "../shared/gc/times.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
 import { undoAndRecord } from "../shared/gc/undo-record.ts";
 import type { UndoneEntry } from "../shared/gc/undo.ts";
 import type { GcTimes } from "../shared/registry/gc-times.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
+import { amountOf, condemnedLines, countAll, foundLines } from "./amounts.ts";
 import { countOf, processConsole, sizeOf, tableOf, type Console } from "./console.ts";
 import { parseOptions } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
@@ -125,16 +126,18 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
   console.out(`run ${run}${summary === undefined ? ": under way, or left off" : `: ${summary.outcome}`}`);
   if (summary?.reason !== undefined) console.out(`reason: ${summary.reason}`);
   if (summary !== undefined) {
-    const { marked, repositories, eligible, eligibleBytes, condemned, lost, refused } = summary;
-    console.out(`begun ${summary.begun}, ${summary.seconds.toFixed(1)} s of work`);
+    const { marked, repositories, condemned, lost, refused, requests, seconds } = summary;
+    const { eligible: blobs, eligibleBytes: bytes, eligibleManifests: manifests, eligibleTags: tags } = summary;
+    console.out(`begun ${summary.begun}, ${seconds.toFixed(1)} s of work, ${allRequests(requests)} requests`);
     console.out(`${countOf(marked, "blob")} in use, ${repositories} repositories`);
-    console.out(`${countOf(eligible, "blob")} (${sizeOf(eligibleBytes)}) eligible, ${condemned} condemned`);
+    console.out(`${amountOf({ blobs, bytes, manifests, tags })} eligible, ${condemned} condemned`);
     if (lost > 0) console.out(`${lost} wanted again in between`);
     if (refused > 0) console.out(`${refused} left to a later run`);
     console.out(
       `${countOf(summary.deleted, "blob")} (${sizeOf(summary.deletedBytes)}), ` +
         `${countOf(summary.deletedManifests, "manifest")}, ${countOf(summary.deletedTags, "tag")} and ${countOf(summary.uploads, "upload")} deleted`,
     );
+    for (const line of [...condemnedLines(summary), ...foundLines(summary)]) console.out(line);
   }
   if (undone !== undefined) console.out(undoneLine(undone));
   for await (const { entries } of readJournal(driver, run)) {
@@ -156,14 +159,6 @@ function undoneLine({ at, record }: NonNullable<KeptRun["undone"]>): string {
     ...(countAll(missing) === 0 ? [] : [`${amountOf(missing)} could not be brought back`]),
   ];
   return `${line}: ${[`${amountOf(restored)} brought back`, ...more].join("; ")}`;
-}
-
-function amountOf({ blobs, bytes, manifests, tags }: Amount): string {
-  return `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${countOf(manifests, "manifest")} and ${countOf(tags, "tag")}`;
-}
-
-function countAll(amount: Amount | undefined): number {
-  return amount === undefined ? 0 : amount.blobs + amount.manifests + amount.tags;
 }
 
 /** Brings back what a run deleted. Asks before, unless told. Quiet, it prints nothing but what goes wrong. */

@@ -90,6 +90,11 @@ export function dollarsOf(requests: Requests): number {
   return (Object.keys(PRICES) as (keyof Requests)[]).reduce((sum, kind) => sum + requests[kind] * PRICES[kind], 0);
 }
 
+/** How many requests there were, of all kinds. */
+export function allRequests({ list, get, put, delete: deletes }: Requests): number {
+  return list + get + put + deletes;
+}
+
 /** Nothing yet. */
 export function noCounts(): Counts {
   return {
@@ -136,12 +141,11 @@ export function counted(driver: StorageDriver, counts: Counts): StorageDriver {
 /** One line for a log. */
 export function lineOf(summary: Summary): string {
   const { run, outcome, reason, dryRun, marked, eligible, deleted, deletedBytes, requests, seconds, dollars } = summary;
-  const all = requests.list + requests.get + requests.put + requests.delete;
   return (
     `garbage collection ${run}${dryRun ? " (dry run)" : ""} ${outcome}${reason === undefined ? "" : `: ${reason}`}; ` +
     `${marked} blobs in use, ${eligible} eligible, ${summary.condemned} condemned, ${deleted} deleted (${deletedBytes} bytes), ` +
     `${summary.deletedTags} tags, ${summary.deletedManifests} manifests, ${summary.uploads} uploads; ` +
-    `${all} requests, ${seconds.toFixed(1)} s, $${dollars.toFixed(4)}`
+    `${allRequests(requests)} requests, ${seconds.toFixed(1)} s, $${dollars.toFixed(4)}`
   );
 }
 
