@@ -16,6 +16,8 @@ export interface Focus {
   /** Only these may become of calls; and how many of the answers come late. */
   readonly verdicts?: readonly Verdict[];
   readonly slow?: number;
+  /** Does the clock of processes stand still, or go on with the store's? */
+  readonly clockStands?: boolean;
 }
 
 /** What may become of a call, besides what it should. */

@@ -3,7 +3,12 @@ import { TIMES } from "../support.ts";
 import { chooserOf, type Focus } from "./choose.ts";
 import { withSeededIds } from "./random.ts";
 import type { Scenario } from "./scenarios.ts";
+import { Script } from "./script.ts";
 import { Stage, type Mutation } from "./stage.ts";
+import { castOf, type Story } from "./stories.ts";
+
+/** Of stories, in which nothing is drawn that matters. */
+const SEED = 1;
 
 /** What came of it. */
 export interface Played {
@@ -40,6 +45,32 @@ export async function play(scenario: Scenario, seed: number, mutation: Mutation 
     }
   });
   return { stage, trace: schedule.trace, failure };
+}
+
+/** A story as it was played. */
+export interface Told extends Played {
+  /** A line of it that never came, and should have. */
+  readonly missed: string | undefined;
+}
+
+/** Plays a story without its rule; or with it, and then to the end of all nights. */
+export async function tellStory(story: Story, withRule: boolean): Promise<Told> {
+  const { backend = "bucket", mutation, script, without } = story;
+  const settings = { backend, takes: "blobs", mutation: withRule ? {} : mutation } as const;
+  const stage = new Stage(SEED, { ...settings, focus: { rests: [0], clockStands: false } });
+  const { schedule } = stage;
+  const optionalFrom = withRule ? script.length : Infinity;
+  const lines = new Script([...script, ...without], optionalFrom, (key) => stage.nameIn(key));
+  const failure = await withSeededIds(SEED, async () => {
+    try {
+      await schedule.play(await castOf(story, stage), lines.choose);
+      if (withRule) await stage.rests();
+      return undefined;
+    } catch (error) {
+      return error as Error;
+    }
+  });
+  return { stage, trace: schedule.trace, failure, missed: lines.missed };
 }
 
 /** For people: what did not hold, how to play it again, and what was done. */

@@ -28,7 +28,7 @@ async function again(work: (round: number) => Promise<void>): Promise<void> {
 }
 
 /** Something that is always there, so that no repository is empty. */
-async function holdsOther(stage: Stage): Promise<void> {
+export async function holdsOther(stage: Stage): Promise<void> {
   const content = stage.content("other");
   await stage.holds(R, content);
   await stage.holdsImage(stage.image("o", R, [content]), "other");

@@ -246,7 +246,7 @@ export class Schedule {
   named(key: string): string {
     return key
       .replaceAll(layout.root, "")
-      .replaceAll(/(?:[0-9a-f]{2}\/)?([0-9a-f]{64})/g, (_, hex: string) => this.#names.get(hex) ?? hex.slice(0, 8));
+      .replaceAll(/\b(?:[0-9a-f]{2}\/)?([0-9a-f]{64})/g, (_, hex: string) => this.#names.get(hex) ?? hex.slice(0, 8));
   }
 
   #textOf(call: Call): string {

@@ -69,7 +69,7 @@ export class Stage {
     this.#takes = takes;
     this.#mutation = mutation;
     this.#hurries = this.random.chance(0.4);
-    this.#clockStands = this.random.chance(0.3);
+    this.#clockStands = focus.clockStands ?? this.random.chance(0.3);
     this.#began = this.store.time;
     this.schedule.onEffect = (process, call) => {
       if (!/^(?:head|look|read|get|list|wait)$/.test(call.operation)) this.ledger.after(process, call);
@@ -156,6 +156,12 @@ export class Stage {
         if (this.random.chance(0.3)) await this.#alive(process, this.schedule.wait(process, this.#pause()));
       }
     }
+  }
+
+  /** One run, at once. */
+  async collectsOnce(name: string): Promise<void> {
+    const process = this.process(name, "run");
+    await this.#steps(process, this.collectorOf(this.driverOf(process)), Infinity);
   }
 
   /** True: the run is at its end. */
