@@ -12,10 +12,8 @@ export interface Focus {
   /** How old everything is when it begins; and how long ago a run was that condemned it, if one was. In ms. */
   readonly ageMs?: number;
   readonly condemnedMs?: number;
-  readonly runs?: number;
-  /** Only these may become of calls; and how many of the answers come late. */
+  /** Only these may become of calls. */
   readonly verdicts?: readonly Verdict[];
-  readonly slow?: number;
   /** Does the clock of processes stand still, or go on with the store's? */
   readonly clockStands?: boolean;
 }
@@ -96,7 +94,7 @@ export function chooserOf(random: Random, focus: Focus = {}): Choose {
         return { waiting: chosen, verdict: random.of(possible), passMs };
       }
     }
-    if (operation === "put" && random.chance(focus.slow ?? slow)) {
+    if (operation === "put" && random.chance(slow)) {
       return { waiting: chosen, verdict: "slow", passMs, slowMs: random.of([...jumps, takeoverMs + 1000]) };
     }
     return { waiting: chosen, verdict: "pass", passMs };

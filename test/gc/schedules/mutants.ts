@@ -24,10 +24,14 @@ export interface Mutant {
 
 const SECOND = 1000;
 const AGE = TIMES.horizonMs + 2 * SECOND;
-/** All is old, and nobody waits for long. */
-const AT_ONCE: Focus = { ageMs: AGE, rests: [0, SECOND], pauses: [0, SECOND], verdicts: [] };
-/** The same, and a run begins that may delete. */
-const RIPE: Focus = { ...AT_ONCE, condemnedMs: TIMES.settleMs + SECOND };
+/** All is old, nobody waits for long, and a run begins that may delete. */
+const RIPE: Focus = {
+  ageMs: AGE,
+  condemnedMs: TIMES.settleMs + SECOND,
+  rests: [0, SECOND],
+  pauses: [0, SECOND],
+  verdicts: [],
+};
 /** Two nights pass while somebody does something else. */
 const NIGHTS: Focus = {
   ageMs: AGE,

@@ -33,7 +33,7 @@ export async function play(scenario: Scenario, seed: number, mutation: Mutation 
       const condemned = random.chance(0.6) ? random.of([1000, settleMs, settleMs + 1000, settleMs + 1000]) : undefined;
       const ago = focus === undefined ? condemned : focus.condemnedMs;
       if (ago !== undefined) await stage.night(ago);
-      const runs = focus?.runs ?? (collectors === 1 ? 3 : 2);
+      const runs = collectors === 1 ? 3 : 2;
       const collects = Array.from({ length: collectors }, (_, i) => async () => {
         await stage.collects(`collector ${"ABC"[i]}`, runs);
       });

@@ -1,9 +1,11 @@
 /** Small cases: those of the model (test/model/scenarios.ts) by its names, and others for which the model has no words. */
 import { undo } from "../../../shared/gc/undo.ts";
+import type { Digest } from "../../../shared/oci/digest.ts";
 import { layout } from "../../../shared/registry/layout.ts";
 import { sha256 } from "../../support/bodies.ts";
 import { TIMES } from "../support.ts";
-import type { Takes } from "./ledger.ts";
+import type { Client } from "./client.ts";
+import type { Image, Takes } from "./ledger.ts";
 import { Violation } from "./schedule.ts";
 import type { Stage } from "./stage.ts";
 import type { Backend } from "./store.ts";
@@ -23,30 +25,47 @@ const R = "r";
 /** How often somebody does the same again. */
 const ROUNDS = 2;
 
-async function again(work: (round: number) => Promise<void>): Promise<void> {
-  for (let round = 0; round < ROUNDS; round++) await work(round);
+async function again(work: () => Promise<void>): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) await work();
 }
 
-/** Something that is always there, so that no repository is empty. */
-export async function holdsOther(stage: Stage): Promise<void> {
+/** Something that is always there, so that no repository is empty. Gives the content of its blob. */
+async function holdsOther(stage: Stage): Promise<string> {
   const content = stage.content("other");
   await stage.holds(R, content);
   await stage.holdsImage(stage.image("o", R, [content]), "other");
+  return content;
+}
+
+/** Blob `b`, to which nothing refers, and image `m`, which will. */
+interface Wanted {
+  readonly content: string;
+  readonly digest: Digest;
+  readonly image: Image;
+}
+
+/** `isHeld`: it is there already. */
+export async function wantedOf(stage: Stage, { to = R, isHeld = true } = {}): Promise<Wanted> {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  if (isHeld) await stage.holds(R, content);
+  return { content, digest: sha256(content), image: stage.image("m", to, [content]) };
+}
+
+/** Comes to have the blob, and pushes the image some time later; all that again. */
+async function pushesAfter(pusher: Client, image: Image, gets: () => Promise<boolean>): Promise<void> {
+  await again(async () => {
+    if (!(await gets())) return;
+    await pusher.rests();
+    await pusher.pushes(image);
+  });
 }
 
 const pushesAfterHead: Cast = async (stage) => {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", R, [content]);
-  await stage.holds(R, content);
+  const { digest, image } = await wantedOf(stage);
   const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
   return [
-    async () =>
-      await again(async () => {
-        if (!(await pusher.has(R, sha256(content)))) return;
-        await pusher.rests();
-        await pusher.pushes(image);
-      }),
+    async () => await pushesAfter(pusher, image, async () => await pusher.has(R, digest)),
     async () => {
       if (!stage.random.chance(0.3)) return;
       await user.rests();
@@ -56,68 +75,38 @@ const pushesAfterHead: Cast = async (stage) => {
 };
 
 const pushesAfterUpload: Cast = async (stage) => {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", R, [content]);
-  if (stage.random.chance(0.7)) await stage.holds(R, content);
+  const { content, image } = await wantedOf(stage, { isHeld: stage.random.chance(0.7) });
   const pusher = stage.client("pusher");
-  return [
-    async () =>
-      await again(async () => {
-        if (!(await pusher.uploads(R, content, stage.random.chance(0.3)))) return;
-        await pusher.rests();
-        await pusher.pushes(image);
-      }),
-  ];
+  const uploads = async (): Promise<boolean> => await pusher.uploads(R, content, stage.random.chance(0.3));
+  return [async () => await pushesAfter(pusher, image, uploads)];
 };
 
 const mounts: Cast = async (stage) => {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", "to", [content]);
-  await stage.holds(R, content);
+  const { digest, image } = await wantedOf(stage, { to: "to" });
   const pusher = stage.client("pusher");
-  return [
-    async () =>
-      await again(async () => {
-        if (!(await pusher.mounts(R, "to", sha256(content)))) return;
-        await pusher.rests();
-        await pusher.pushes(image);
-      }),
-  ];
+  return [async () => await pushesAfter(pusher, image, async () => await pusher.mounts(R, "to", digest))];
 };
 
 const deletesBlobs: Cast = async (stage) => {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", R, [content]);
-  await stage.holds(R, content);
+  const { content, digest, image } = await wantedOf(stage);
   const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
   return [
-    async () =>
-      await again(async () => {
-        if (!(await pusher.brings(R, content))) return;
-        await pusher.rests();
-        await pusher.pushes(image);
-      }),
+    async () => await pushesAfter(pusher, image, async () => await pusher.brings(R, content)),
     async () => {
       await user.rests();
-      await user.deletes([image], `/v2/${R}/blobs/${sha256(content)}`);
+      await user.deletes([image], `/v2/${R}/blobs/${digest}`);
     },
   ];
 };
 
 /** A run has deleted an untagged manifest, and a later one its blobs: both are undone while collections go on. */
 const undoes: Cast = async (stage) => {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", R, [content]);
-  await stage.holds(R, content);
+  const { content, digest, image } = await wantedOf(stage);
   const clerk = stage.client("undo", "undo");
   const pusher = stage.client("pusher");
   stage.store.time += TIMES.horizonMs + 60_000;
   for (let i = 0; i < 2; i++) await stage.night(TIMES.settleMs + 1000);
-  if (stage.store.objects.has(layout.blob(sha256(content)))) throw new Violation("3: nothing was deleted");
+  if (stage.store.objects.has(layout.blob(digest))) throw new Violation("3: nothing was deleted");
   return [
     async () => {
       const journal = [...stage.store.objects.keys()].find((key) => key.includes("/journal/"));
@@ -127,7 +116,7 @@ const undoes: Cast = async (stage) => {
         const undone = await clerk.works(async (process) => await undo(stage.driverOf(process), run, stage.pushTimes));
         stage.schedule.note("undo", JSON.stringify(undone ?? "failed"));
         if (undone?.missing.length !== 0) return;
-        stage.ledger.promise("undo", R, sha256(content), epoch);
+        stage.ledger.promise("undo", R, digest, epoch);
         await clerk.rests();
         await clerk.pushes(image);
       });
@@ -141,8 +130,7 @@ const undoes: Cast = async (stage) => {
 };
 
 const pushesManifestAgain: Cast = async (stage) => {
-  const content = stage.content("other");
-  await holdsOther(stage);
+  const content = await holdsOther(stage);
   const image = stage.image("m", R, [content]);
   await stage.driver.put(layout.blob(image.manifest.digest), image.manifest.bytes);
   const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
@@ -161,8 +149,7 @@ const pushesManifestAgain: Cast = async (stage) => {
 };
 
 const tagsAgain: Cast = async (stage) => {
-  const content = stage.content("other");
-  await holdsOther(stage);
+  const content = await holdsOther(stage);
   const image = stage.image("m", R, [content]);
   await stage.holdsImage(image);
   const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
@@ -181,8 +168,7 @@ const tagsAgain: Cast = async (stage) => {
 };
 
 const movesTag: Cast = async (stage) => {
-  const content = stage.content("other");
-  await holdsOther(stage);
+  const content = await holdsOther(stage);
   const images = [stage.image("m", R, [content]), stage.image("n", R, [content])];
   const pusher = stage.client("pusher");
   return [
@@ -198,8 +184,7 @@ const movesTag: Cast = async (stage) => {
 
 function indexCast(pushesChild: boolean): Cast {
   return async (stage) => {
-    const content = stage.content("other");
-    await holdsOther(stage);
+    const content = await holdsOther(stage);
     const child = stage.image("c", R, [content]);
     const index = stage.index("i", R, [child]);
     if (!pushesChild || stage.random.chance(0.5)) await stage.holdsImage(child);
@@ -226,8 +211,7 @@ function indexCast(pushesChild: boolean): Cast {
 
 function subjectCast(pushesSignature: boolean): Cast {
   return async (stage) => {
-    const content = stage.content("other");
-    await holdsOther(stage);
+    const content = await holdsOther(stage);
     const subject = stage.image("m", R, [content]);
     const signature = stage.image("s", R, [content], subject);
     await stage.holdsImage(subject);
@@ -260,22 +244,18 @@ const twoPush: Cast = async (stage) => {
     const image = images[stage.random.upTo(2)] ?? images[0];
     if (image === undefined) return;
     const client = stage.client(`pusher ${i}`);
-    await again(async () => {
-      const isThere = stage.random.chance(0.5)
+    await pushesAfter(client, image, async () =>
+      stage.random.chance(0.5)
         ? await client.brings(image.repository, content)
-        : await client.uploads(image.repository, content, stage.random.chance(0.5));
-      if (!isThere) return;
-      await client.rests();
-      await client.pushes(image);
-    });
+        : await client.uploads(image.repository, content, stage.random.chance(0.5)),
+    );
   };
   return [async () => await pushes(1), async () => await pushes(2)];
 };
 
 /** Rules take all tags but the youngest, and with it manifests that no tag names any more. */
 const tagsExpire: Cast = async (stage) => {
-  const content = stage.content("other");
-  await holdsOther(stage);
+  const content = await holdsOther(stage);
   const [old, other] = [stage.image("m", R, [content]), stage.image("n", R, [content])];
   await stage.holdsImage(old, "old");
   stage.store.time += 60_000;
@@ -297,17 +277,10 @@ const tagsExpire: Cast = async (stage) => {
 
 /** Sessions that are left, and one that goes on: what is acknowledged of it is not abandoned. */
 const appends: Cast = async (stage) => {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", R, [content]);
+  const { content, image } = await wantedOf(stage, { isHeld: false });
   const [pusher, other] = [stage.client("pusher"), stage.client("who leaves")];
   return [
-    async () =>
-      await again(async () => {
-        if (!(await pusher.uploads(R, content, true))) return;
-        await pusher.rests();
-        await pusher.pushes(image);
-      }),
+    async () => await pushesAfter(pusher, image, async () => await pusher.uploads(R, content, true)),
     async () => {
       await other.leavesUpload(R, stage.content("left"));
     },

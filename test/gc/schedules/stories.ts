@@ -3,7 +3,6 @@
  * repository `r` is old, and nothing refers to it; a pusher asks for it, and pushes the manifest `m` that does. Runs have
  * numbers, and each begins with its first line.
  */
-import { sha256 } from "../../support/bodies.ts";
 import { TIMES } from "../support.ts";
 import {
   datedWhenSent,
@@ -17,7 +16,7 @@ import {
   withFenced,
   withoutNonce,
 } from "./mutations.ts";
-import { holdsOther } from "./scenarios.ts";
+import { wantedOf } from "./scenarios.ts";
 import { actorsOf } from "./script.ts";
 import type { Mutation, Stage } from "./stage.ts";
 import type { Backend } from "./store.ts";
@@ -214,10 +213,7 @@ export const STORIES: readonly Story[] = [
 
 /** Whoever acts in it: runs, the pusher, and others, who only ask whether the blob is there. Each waits for its first line. */
 export async function castOf({ by, script, without }: Story, stage: Stage): Promise<readonly (() => Promise<void>)[]> {
-  await holdsOther(stage);
-  const content = stage.content("b");
-  const image = stage.image("m", by === "mount" ? "to" : R, [content]);
-  await stage.holds(R, content);
+  const { content, digest, image } = await wantedOf(stage, { to: by === "mount" ? "to" : R });
   return actorsOf([...script, ...without]).map((name) => async () => {
     if (name.startsWith("run")) {
       await stage.collectsOnce(name);
@@ -226,9 +222,9 @@ export async function castOf({ by, script, without }: Story, stage: Stage): Prom
     const client = stage.client(name);
     await client.rests();
     const has = {
-      HEAD: async () => await client.has(R, sha256(content)),
+      HEAD: async () => await client.has(R, digest),
       upload: async () => await client.uploads(R, content),
-      mount: async () => await client.mounts(R, "to", sha256(content)),
+      mount: async () => await client.mounts(R, "to", digest),
     };
     if (!(await has[by]())) return;
     await client.rests();
