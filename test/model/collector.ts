@@ -492,7 +492,7 @@ export class Collector extends Program {
     return (s) => {
       const isRipe = notes.age.get(s) === RIPE;
       const isCandidate = notes.seen.get(s) === STORED && this.#parentsAre(s, item, false);
-      const mayGo = isCandidate && this.#parentsAre(s, item, true);
+      const mayGo = isCandidate && (!rules.parentsDeleted || this.#parentsAre(s, item, true));
       switch (look.state.get(s)) {
         case CONDEMNED:
           if (!isCandidate) return clear;

@@ -97,4 +97,16 @@ export const HARMLESS: readonly (Mutant & { readonly because: string })[] = [
     scenario: SUBJECT,
     because: "a signature does not keep its subject",
   },
+  {
+    what: "a child goes though its parent was left",
+    rules: { parentsDeleted: false },
+    scenario: INDEX,
+    because: "who pushes the parent clears the mark of the child too; who dies in between has promised nobody anything",
+  },
+  {
+    what: "a signature goes though its subject was left",
+    rules: { parentsDeleted: false },
+    scenario: SUBJECT,
+    because: "who pushes the subject clears the mark of the signature too; a subject that nobody wants keeps nothing",
+  },
 ];

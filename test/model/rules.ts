@@ -83,8 +83,10 @@ export const RULES = {
   settle: true,
   /** A fault while marking ends the run. */
   faultEndsRun: true,
-  /** A child or referrer goes only if each parent, or its subject, was deleted by this run. */
+  /** A child or referrer is a candidate only if each parent, or its subject, is one, and goes only after these. */
   parentRule: true,
+  /** ... and only if each of these was deleted by this run. */
+  parentsDeleted: true,
   linksBeforeBytes: true,
   /** The history of a tag goes before its link. */
   historyBeforeTag: true,

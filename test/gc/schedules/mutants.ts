@@ -134,15 +134,3 @@ export const MUTANTS: readonly Mutant[] = [
     mutation: withFenced(() => ({ revoke: async () => undefined })),
   },
 ];
-
-/** Of the model's these cannot be had without changing the code itself, or nobody has tried to yet. */
-export const NOT_TRIED: readonly string[] = [
-  "a child goes before its parents",
-  "a signature goes before its subject",
-  "the time is not checked after the tags",
-  "the time is not checked after a tag",
-  "the link of a tag goes before its history",
-  "the age of the link is not looked at again",
-  "the age of the link is looked at before the permit",
-  "a tag is condemned by a HORIZON of GRACE",
-];
