@@ -1,8 +1,9 @@
 /** `lading doctor`: its command line, and how it prints. */
-import { parseArgs } from "node:util";
 import { examineBucket } from "../shared/doctor/bucket.ts";
 import { BODY_SIZES, examine } from "../shared/doctor/doctor.ts";
 import type { Finding } from "../shared/doctor/visit.ts";
+import { processConsole, READER_GONE } from "./console.ts";
+import { parseOptions, requestOf } from "./options.ts";
 
 /** What `lading doctor --help` says. */
 export const DOCTOR_USAGE = `usage: lading doctor [options] HOST
@@ -29,38 +30,38 @@ export async function doctor(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  let options;
-  try {
-    options = readArgs(args, env);
-  } catch (error) {
-    process.stderr.write(`lading doctor: ${error instanceof Error ? error.message : String(error)}\n\n${DOCTOR_USAGE}`);
-    return 2;
-  }
-  if (options === undefined) {
-    process.stdout.write(DOCTOR_USAGE);
-    return 0;
-  }
+  // What it has pushed by then it deletes before it ends.
+  const unread = new AbortController();
+  let endsAtOnce = true;
+  const console = processConsole(() => {
+    if (endsAtOnce) process.exit(READER_GONE);
+    unread.abort();
+  });
+  const options = requestOf(console, "lading doctor", DOCTOR_USAGE, () => readArgs(args, env));
+  if (typeof options === "number") return options;
+  endsAtOnce = false;
   const count = { pass: 0, note: 0, fail: 0 };
   const tell = ({ check, level, text, advice }: Finding & { check: string }): void => {
     count[level]++;
-    process.stdout.write(`${MARKS[level]}  ${check.padEnd(16)} ${text}\n`);
-    if (advice !== undefined) process.stdout.write(`${" ".repeat(23)}-> ${advice}\n`);
+    console.out(`${MARKS[level]}  ${check.padEnd(16)} ${text}`);
+    if (advice !== undefined) console.out(`${" ".repeat(23)}-> ${advice}`);
   };
-  await examine(options.visit, tell);
+  await examine(options.visit, tell, unread.signal);
+  if (unread.signal.aborted) return READER_GONE;
   if (options.bucket !== undefined) {
     for (const finding of await examineBucket(options.bucket)) tell({ check: "bucket", ...finding });
   }
-  process.stdout.write(`\n${count.pass} passed, ${count.note} to know, ${count.fail} failed\n`);
+  console.out(`\n${count.pass} passed, ${count.note} to know, ${count.fail} failed`);
   return count.fail > 0 ? 1 : 0;
 }
 
 /** Undefined where help is asked for. Throws with a sentence. */
 function readArgs(args: readonly string[], env: Readonly<Record<string, string | undefined>>) {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseOptions({
     args: [...args],
     allowPositionals: true,
     options: {
-      help: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
       quick: { type: "boolean" },
       repository: { type: "string" },
       uploads: { type: "string" },

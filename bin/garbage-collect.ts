@@ -10,7 +10,7 @@ import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { condemnedLines, foundLines, leftOf } from "./amounts.ts";
 import { countOf, READER_GONE, processConsole, sizeOf, type Console } from "./console.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, requestOf } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading garbage-collect --help` says. */
@@ -38,7 +38,7 @@ const POLL_MS = 250;
 /** More often it has not to be run until nothing is left: manifests are condemned and deleted, then what they referred to. */
 const MOST_RUNS = 8;
 
-const EXIT = { done: 0, failed: 1, usage: 2, busy: 3, interrupted: 130 } as const;
+const EXIT = { done: 0, failed: 1, busy: 3, interrupted: 130 } as const;
 
 /** Runs it; gives the exit code. */
 export async function garbageCollect(args: readonly string[], env: Environment): Promise<number> {
@@ -49,18 +49,8 @@ export async function garbageCollect(args: readonly string[], env: Environment):
     if (endsAtOnce) process.exit(READER_GONE);
     interrupted.abort();
   });
-  let flags;
-  try {
-    flags = readArgs(args);
-  } catch (error) {
-    for (const sentence of sentencesOf(error)) console.err(`lading garbage-collect: ${sentence}`);
-    console.err(`\n${GARBAGE_COLLECT_USAGE}`);
-    return EXIT.usage;
-  }
-  if (flags === undefined) {
-    process.stdout.write(GARBAGE_COLLECT_USAGE);
-    return EXIT.done;
-  }
+  const flags = requestOf(console, "lading garbage-collect", GARBAGE_COLLECT_USAGE, () => readArgs(args));
+  if (typeof flags === "number") return flags;
   try {
     const { config, place, driver, times, registry } = await openConfigured(flags.file, env, "garbage collection");
     const { enabled, ageMs, dryRun: purgesNothing } = config.storage.uploadPurging;

@@ -9,7 +9,7 @@ import type { GcTimes } from "../shared/registry/gc-times.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
 import { amountOf, condemnedLines, countAll, foundLines } from "./amounts.ts";
 import { countOf, processConsole, sizeOf, tableOf, type Console } from "./console.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, requestOf, unknownCommand } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading gc --help` says. */
@@ -37,18 +37,8 @@ export interface GcWork {
 /** Runs it; gives the exit code. */
 export async function gc(args: readonly string[], env: Environment): Promise<number> {
   const console = processConsole();
-  let request;
-  try {
-    request = readArgs(args);
-  } catch (error) {
-    for (const sentence of sentencesOf(error)) console.err(`lading gc: ${sentence}`);
-    console.err(`\n${GC_USAGE}`);
-    return 2;
-  }
-  if (request === undefined) {
-    process.stdout.write(GC_USAGE);
-    return 0;
-  }
+  const request = requestOf(console, "lading gc", GC_USAGE, () => readArgs(args));
+  if (typeof request === "number") return request;
   try {
     const needing = request.command === "undo" ? "undo" : undefined;
     const { driver, place, times } = await openConfigured(request.file, env, needing);
@@ -81,7 +71,10 @@ function readArgs(args: readonly string[]) {
   const [command, ...rest] = positionals;
   const answers = { yes: values.yes ?? false, quiet: values.quiet ?? false };
   if (command === "runs" && rest.length <= 1) return { command, file: rest[0], run: "", ...answers } as const;
-  if (command !== "show" && command !== "undo") throw new Error("expected runs, show or undo");
+  if (command !== "show" && command !== "undo") {
+    const isKnown = command === undefined || command === "runs";
+    throw new Error(isKnown ? "expected runs, show or undo" : unknownCommand(command, ["runs", "show", "undo"]));
+  }
   const [run, file, ...more] = rest;
   if (run === undefined || more.length > 0)
     throw new Error(`expected the name of a run, as "lading gc runs" lists them`);

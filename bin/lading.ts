@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 /** The command line. */
-import { startServer } from "../functions/registry/server.ts";
-import { openLogDestination } from "../shared/telemetry/log-destination.ts";
-import { createLogger } from "../shared/telemetry/logger.ts";
-import { meant } from "./options.ts";
-import { placeOf, readConfiguration, sentencesOf } from "./storage.ts";
+import { processConsole } from "./console.ts";
+import { unknownCommand } from "./options.ts";
+import { serve } from "./serve.ts";
+import type { Environment } from "./storage.ts";
 
 const USAGE = `usage: lading serve [config.yml]
        lading users add|remove|list [options]
@@ -24,56 +23,29 @@ verify reads everything that is stored and reports what is damaged: lading verif
 doctor looks at a registry that is deployed, and says what to set: lading doctor --help
 `;
 
-const COMMANDS: readonly string[] = ["serve", "users", "garbage-collect", "gc", "verify", "doctor"];
+/** Each with its arguments; gives the exit code, or undefined where it stays. */
+const COMMANDS: ReadonlyMap<string, (args: readonly string[], env: Environment) => Promise<number | undefined>> =
+  new Map([
+    ["serve", async (args, env) => await serve(args, env, USAGE)],
+    ["users", async (args, env) => await (await import("./users.ts")).users(args, env)],
+    ["garbage-collect", async (args, env) => await (await import("./garbage-collect.ts")).garbageCollect(args, env)],
+    ["gc", async (args, env) => await (await import("./gc.ts")).gc(args, env)],
+    ["verify", async (args, env) => await (await import("./verify.ts")).runVerify(args, env)],
+    ["doctor", async (args, env) => await (await import("./doctor.ts")).doctor(args, env)],
+  ]);
 
-const [command, ...rest] = process.argv.slice(2);
-if (command === "serve" && rest.length <= 1) await serve(rest[0] ?? process.env["REGISTRY_CONFIGURATION_PATH"]);
-else if (command === "doctor") process.exitCode = await (await import("./doctor.ts")).doctor(rest, process.env);
-else if (command === "users") process.exitCode = await (await import("./users.ts")).users(rest, process.env);
-else if (command === "garbage-collect") {
-  process.exitCode = await (await import("./garbage-collect.ts")).garbageCollect(rest, process.env);
-} else if (command === "gc") process.exitCode = await (await import("./gc.ts")).gc(rest, process.env);
-else if (command === "verify") process.exitCode = await (await import("./verify.ts")).runVerify(rest, process.env);
-else if (command === "--help" || command === "help") process.stdout.write(USAGE);
-else {
-  const isKnown = command === undefined || COMMANDS.includes(command);
-  process.stderr.write(
-    isKnown ? USAGE : `lading: there is no command ${command}${meant(command, COMMANDS)}\n\n${USAGE}`,
-  );
-  process.exitCode = 2;
-}
+const [name = "", ...rest] = process.argv.slice(2);
+const command = COMMANDS.get(name);
+process.exitCode = command === undefined ? usage(name) : await command(rest, process.env);
 
-async function serve(file: string | undefined): Promise<void> {
-  try {
-    const { config, notices } = await readConfiguration(file, process.env);
-    const destination = openLogDestination();
-    const logger = createLogger({ ...config.log, destination });
-    for (const notice of notices) logger.warn(notice);
-    const server = await startServer(config, logger);
-    logger.info(`serving ${placeOf(config.storage.driver)} on ${server.url}`);
-    stopOnSignal(async (signal) => {
-      logger.info("stopping", { signal });
-      await server.close();
-      await destination.close();
-    });
-  } catch (error) {
-    fail(error);
+/** What is said where no command is called. */
+function usage(written: string): number {
+  const console = processConsole();
+  if (["--help", "-h", "help"].includes(written)) {
+    console.out(USAGE.trimEnd());
+    return 0;
   }
-}
-
-/** The first signal drains; a second one does not wait. */
-function stopOnSignal(stop: (signal: string) => Promise<void>): void {
-  let stopping = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) process.exit(1);
-    stopping = true;
-    stop(signal).then(() => process.exit(0), fail);
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-}
-
-function fail(error: unknown): never {
-  for (const problem of sentencesOf(error)) process.stderr.write(`lading: ${problem}\n`);
-  process.exit(1);
+  if (written !== "") console.err(`lading: ${unknownCommand(written, [...COMMANDS.keys()])}\n`);
+  console.err(USAGE.trimEnd());
+  return 2;
 }

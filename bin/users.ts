@@ -1,11 +1,12 @@
 /** `lading users`: its command line. */
 import { readFile } from "node:fs/promises";
-import { parseArgs } from "node:util";
 import { ConfigError, loadConfig } from "../shared/config/load.ts";
 import { AwsTexts } from "../shared/reloading/aws.ts";
 import { UsersFile } from "../shared/users/users-file.ts";
 import { UsersParameter } from "../shared/users/users-parameter.ts";
 import { hashPassword, namesIn, UsersError, withoutUser, withUser, type UsersStore } from "../shared/users/users.ts";
+import { processConsole } from "./console.ts";
+import { parseOptions, requestOf, unknownCommand } from "./options.ts";
 import { askPassword, readPassword } from "./password.ts";
 
 /** What `lading users --help` says. */
@@ -27,24 +28,16 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Runs it; gives the exit code: 1 where it could not be done, 2 where nobody could tell what to do. */
 export async function users(args: readonly string[], env: Env): Promise<number> {
-  let task;
-  try {
-    task = readTask(args);
-  } catch (error) {
-    process.stderr.write(`lading users: ${sentenceOf(error)}\n\n${USERS_USAGE}`);
-    return 2;
-  }
-  if (task === undefined) {
-    process.stdout.write(USERS_USAGE);
-    return 0;
-  }
+  const console = processConsole();
+  const task = requestOf(console, "lading users", USERS_USAGE, () => readTask(args));
+  if (typeof task === "number") return task;
   const aws = new AwsTexts(task.where.region);
   try {
-    process.stdout.write(await carryOut(task, await storeOf(task.where, env, aws)));
+    for (const line of await carryOut(task, await storeOf(task.where, env, aws))) console.out(line);
     return 0;
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : [sentenceOf(error)];
-    for (const problem of problems) process.stderr.write(`lading users: ${problem}\n`);
+    for (const problem of problems) console.err(`lading users: ${problem}`);
     return 1;
   } finally {
     await aws.close();
@@ -65,11 +58,11 @@ type Task =
 
 /** Undefined where help is asked for. Throws with a sentence. */
 function readTask(args: readonly string[]): Task | undefined {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseOptions({
     args: [...args],
     allowPositionals: true,
     options: {
-      help: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
       "password-stdin": { type: "boolean" },
       file: { type: "string" },
       parameter: { type: "string" },
@@ -84,26 +77,29 @@ function readTask(args: readonly string[]): Task | undefined {
   const [verb, name, ...more] = positionals;
   if (fromStdin && verb !== "add") throw new Error("--password-stdin goes with add");
   if (verb === "list" && name === undefined) return { verb, where };
-  if (verb !== "add" && verb !== "remove") throw new Error("expected add NAME, remove NAME or list");
+  if (verb !== "add" && verb !== "remove") {
+    const isKnown = verb === undefined || verb === "list";
+    throw new Error(
+      isKnown ? "expected add NAME, remove NAME or list" : unknownCommand(verb, ["add", "remove", "list"]),
+    );
+  }
   if (name === undefined || more.length > 0) throw new Error(`expected one name after ${verb}`);
   return verb === "add" ? { verb, name, fromStdin, where } : { verb, name, where };
 }
 
-/** What is said of it. */
-async function carryOut(task: Task, store: UsersStore): Promise<string> {
+/** What is said of it, in lines. */
+async function carryOut(task: Task, store: UsersStore): Promise<readonly string[]> {
   const there = await store.read();
   if (task.verb === "list") {
     if (there === undefined) throw new UsersError(`${store.name} does not exist`);
-    return namesIn(there)
-      .map((name) => `${name}\n`)
-      .join("");
+    return namesIn(there);
   }
   const { verb, name } = task;
   const known = namesIn(there ?? "").includes(name);
   if (verb === "remove") {
     if (!known) throw new UsersError(`there is no user ${name} in ${store.name}`);
     await store.change(withoutUser(name));
-    return `removed ${name} from ${store.name}\n`;
+    return [`removed ${name} from ${store.name}`];
   }
   // A name that cannot be is refused before anybody is asked for a password.
   withUser(name, "");
@@ -111,7 +107,7 @@ async function carryOut(task: Task, store: UsersStore): Promise<string> {
     ? await readPassword(process.stdin)
     : await askPassword({ input: process.stdin, output: process.stderr });
   await store.change(withUser(name, await hashPassword(password)));
-  return known ? `gave ${name} another password in ${store.name}\n` : `added ${name} to ${store.name}\n`;
+  return [known ? `gave ${name} another password in ${store.name}` : `added ${name} to ${store.name}`];
 }
 
 async function storeOf({ file, parameter, config }: Where, env: Env, aws: AwsTexts): Promise<UsersStore> {

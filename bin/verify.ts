@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { KINDS, type Finding } from "../shared/verify/finding.ts";
 import { verify, type Verified } from "../shared/verify/verify.ts";
 import { countOf, processConsole, sizeOf, type Console } from "./console.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions, requestOf } from "./options.ts";
 import { nothingStored, openConfigured, sentencesOf, type Environment } from "./storage.ts";
 
 /** What `lading verify --help` says. */
@@ -27,18 +27,8 @@ const LEAST_READS = 4;
 /** Runs it; gives the exit code. */
 export async function runVerify(args: readonly string[], env: Environment): Promise<number> {
   const console = processConsole();
-  let flags;
-  try {
-    flags = readArgs(args);
-  } catch (error) {
-    for (const sentence of sentencesOf(error)) console.err(`lading verify: ${sentence}`);
-    console.err(`\n${VERIFY_USAGE}`);
-    return 2;
-  }
-  if (flags === undefined) {
-    process.stdout.write(VERIFY_USAGE);
-    return 0;
-  }
+  const flags = requestOf(console, "lading verify", VERIFY_USAGE, () => readArgs(args));
+  if (typeof flags === "number") return flags;
   const { file, quiet, json, repair } = flags;
   try {
     const needing = repair ? "verify --repair" : undefined;

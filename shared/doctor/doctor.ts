@@ -27,11 +27,12 @@ export const BODY_SIZES: readonly number[] = [4_000_000, 8_000_000, 50_000_000, 
 
 /**
  * Runs every check and deletes what it pushed. `onObservation` is told of each finding as it comes. Without a sign-in that
- * works it ends early. Never rejects: a connection that fails is a finding.
+ * works it ends early, and after the present check where `signal` says so. Never rejects: a connection that fails is a finding.
  */
 export async function examine(
   options: VisitOptions,
   onObservation: (seen: Observation) => void,
+  signal?: AbortSignal,
 ): Promise<readonly Observation[]> {
   const visit = new Visit(options);
   const seen: Observation[] = [];
@@ -52,6 +53,7 @@ export async function examine(
     return findings.every(({ level }) => level !== "fail");
   };
   for (const check of CHECKS) {
+    if (signal?.aborted === true) break;
     const alone = visit.addresses().length === 1;
     if (!(await run(check)) && NEEDED.has(check.name)) return seen;
     if (check.name === "cross-host-push" && alone && visit.addresses().length > 1) {

@@ -265,7 +265,7 @@ describe("the command", () => {
     [["add", "a", "b"], "expected one name after add"],
     [["list", "--password-stdin"], "--password-stdin goes with add"],
     [["list", "--file", "a", "--parameter", "b"], "expected one of --file, --parameter and --config"],
-    [["list", "--fil", "a"], "Unknown option '--fil'"],
+    [["list", "--fil", "a"], "there is no option --fil; did you mean --file?"],
   ])("with %j says what it expected", async (args, message) => {
     const { code, stderr } = await lading(args);
     expect(code).toBe(2);
