@@ -6,6 +6,7 @@ import { layout } from "../registry/layout.ts";
 import { readLink } from "../registry/link.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
+import { Aliases, type AliasLink } from "./aliases.ts";
 import { BlobTable } from "./blob-table.ts";
 import { Bits, Uints } from "./columns.ts";
 import type { Deadline } from "./deadline.ts";
@@ -42,14 +43,6 @@ export interface MarkingOptions {
 /** Where the marking is. */
 type MarkingStep = "list blobs" | "list repositories" | "read links" | "read manifests" | "read tags" | "done";
 
-/** A link to a blob under another digest than its path says. */
-export interface AliasLink {
-  readonly key: string;
-  readonly repository: string;
-  readonly target: number;
-  readonly digest: Digest;
-}
-
 interface Meta {
   step: MarkingStep;
   ranges: KeyRange[];
@@ -83,8 +76,7 @@ export class Marking {
   readonly #meta: Meta;
   #blobRanges: BlobTable[] = [];
   #known = new Bits(0);
-  /** Of each alias, what it leads to. */
-  #aliasTargets: Map<Digest, number> | undefined;
+  readonly #aliases: Aliases;
   /** For manifests with a young revision: the repositories, as table and number. */
   #young: ReadonlyMap<number, readonly YoungRevision[]> | undefined;
 
@@ -104,6 +96,7 @@ export class Marking {
       rememberedManifests: 0,
       incomplete: 0,
     };
+    this.#aliases = new Aliases(this.#meta.aliases);
     const arrays = snapshot?.arrays ?? {};
     this.needing = new Uints(arrays["needing"] as Uint32Array<ArrayBuffer> | undefined);
     this.needed = new Uints(arrays["needed"] as Uint32Array<ArrayBuffer> | undefined);
@@ -153,7 +146,7 @@ export class Marking {
   }
 
   get aliases(): readonly AliasLink[] {
-    return this.#meta.aliases;
+    return this.#aliases.links;
   }
 
   /** Revisions that are none of the tables': nothing may be decided about them. */
@@ -293,7 +286,7 @@ export class Marking {
     this.blobs.touch(row, modified);
     // By an algorithm that we cannot read in manifests: whoever refers to it, it stays.
     if (digest === undefined) this.live.add(row);
-    else this.#meta.aliases.push({ key, repository, target: row, digest });
+    else this.#aliases.add({ key, repository, target: row, digest });
   }
 
   /** A revision that is not in the tables: newer than the list of blobs, or stored under another digest. */
@@ -361,12 +354,11 @@ export class Marking {
     const rows: number[] = [];
     for (const blob of blobs) {
       const kept = this.#keep(blob);
-      if (kept === undefined) complete = false;
-      else rows.push(kept);
+      if (kept.length === 0) complete = false;
+      rows.push(...kept);
     }
     for (const manifest of manifests) {
-      const child = this.#keep(manifest);
-      if (child !== undefined && this.#options.retention.isActive) this.#need(row, child);
+      for (const child of this.#keep(manifest)) if (this.#options.retention.isActive) this.#need(row, child);
     }
     if (!complete) this.#meta.incomplete++;
     const subjectRow = subject === undefined ? undefined : this.blobs.find(subject);
@@ -403,16 +395,17 @@ export class Marking {
     return tagNames.length >= all.length;
   }
 
-  /** Keeps a blob; undefined where it is not in the table. */
-  #keep(digest: Digest): number | undefined {
-    const row = this.blobs.find(digest) ?? this.#aliasOf(digest);
-    if (row !== undefined) this.live.add(row);
-    return row;
+  /** Keeps what a digest names; gives its rows, none where it is not stored. */
+  #keep(digest: Digest): number[] {
+    const rows = this.#rowsOf(digest);
+    for (const row of rows) this.live.add(row);
+    return rows;
   }
 
-  #aliasOf(digest: Digest): number | undefined {
-    this.#aliasTargets ??= new Map(this.#meta.aliases.map((alias) => [alias.digest, alias.target]));
-    return this.#aliasTargets.get(digest);
+  /** What is stored under a digest may be another repository's, while this one has an alias: so what that leads to, too. */
+  #rowsOf(digest: Digest): number[] {
+    const stored = this.blobs.find(digest);
+    return [...(stored === undefined ? [] : [stored]), ...this.#aliases.targetsOf(digest)];
   }
 
   #horizon(): number {
