@@ -1,5 +1,5 @@
 /** `lading gc`: what collections did, and taking it back. */
-import { readJournal } from "../shared/gc/journal.ts";
+import { kindOf, readJournal, type JournalEntry } from "../shared/gc/journal.ts";
 import { allRequests } from "../shared/gc/summary.ts";
 import { momentOf } from "../shared/gc/times.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
@@ -134,11 +134,7 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
   }
   if (undone !== undefined) console.out(undoneLine(undone));
   for await (const { entries } of readJournal(driver, run)) {
-    for (const { digest, repository, tag, bytes, size, links } of entries) {
-      if (tag !== undefined) console.out(`tag       ${repository ?? ""}:${tag}  ${digest}`);
-      else if (bytes === undefined) console.out(`manifest  ${repository ?? ""}@${digest}`);
-      else console.out(`blob      ${digest}  ${sizeOf(size ?? 0)}  ${countOf(links.length, "link")}`);
-    }
+    for (const entry of entries) console.out(lineOf(entry));
   }
   return 0;
 }
@@ -154,6 +150,20 @@ function undoneLine({ at, record }: NonNullable<KeptRun["undone"]>): string {
   return `${line}: ${[`${amountOf(restored)} brought back`, ...more].join("; ")}`;
 }
 
+function lineOf(entry: JournalEntry): string {
+  const { digest, repository = "", tag = "", size = 0, links } = entry;
+  switch (kindOf(entry)) {
+    case "tag":
+      return `tag       ${repository}:${tag}  ${digest}`;
+    case "manifest":
+      return `manifest  ${repository}@${digest}`;
+    case "blob":
+      return `blob      ${digest}  ${sizeOf(size)}  ${countOf(links.length, "link")}`;
+    case "links":
+      return `no bytes  ${digest}  ${countOf(links.length, "link")}`;
+  }
+}
+
 /** Brings back what a run deleted. Asks before, unless told. Quiet, it prints nothing but what goes wrong. */
 export async function undoRun(
   { driver, times, console }: GcWork,
@@ -164,7 +174,7 @@ export async function undoRun(
   const counts = await journalCounts(driver, run);
   const what = amountOf(counts);
   if (countAll(counts) === 0) {
-    if (!quiet) console.out(`run ${run} deleted nothing`);
+    if (!quiet) console.out(`run ${run} deleted nothing that could be brought back`);
     return 0;
   }
   if (summary?.undoable === false) console.err("NOTE: when that run began nothing kept what it deleted");

@@ -10,28 +10,38 @@ export interface BlobItem {
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;
+  /** Does it have bytes, or only links? */
+  readonly isStored: boolean;
   /** Every link to it, which go first. */
   readonly links: readonly string[];
 }
 
-/** Rows of the blobs that nothing needs and that are older than the horizon, with all that belongs to them. */
-export function planBlobs({ blobs, live }: Marking, horizon: number): Uints {
-  const rows = new Uints();
-  for (let row = 0; row < blobs.length; row++) {
-    if (!live.has(row) && blobs.newest.at(row) < horizon) rows.push(row);
-  }
-  return rows;
+/** Blobs that nothing needs. */
+export interface BlobPlan {
+  /** Rows of those that are older than the horizon, with all that belongs to them; also where that is only links. */
+  readonly rows: Uints;
+  /** Those that are stored and too young to go. */
+  readonly young: Pick<Amount, "blobs" | "bytes">;
 }
 
-/** Blobs that nothing needs and that are too young to go. */
-export function youngBlobs({ blobs, live }: Marking, horizon: number): Pick<Amount, "blobs" | "bytes"> {
+/** What nothing needs. `horizon`: in seconds since 1970. */
+export function planBlobs({ blobs, live }: Marking, horizon: number): BlobPlan {
+  const rows = new Uints();
   const young = { blobs: 0, bytes: 0 };
-  for (let row = 0; row < blobs.length; row++) {
-    if (live.has(row) || blobs.newest.at(row) < horizon) continue;
-    young.blobs++;
-    young.bytes += blobs.sizeOf(row);
+  for (let row = 0; row < blobs.rows; row++) {
+    if (live.has(row)) continue;
+    if (blobs.newestOf(row) < horizon) rows.push(row);
+    else if (blobs.isStored(row)) {
+      young.blobs++;
+      young.bytes += blobs.sizeOf(row);
+    }
   }
-  return young;
+  return { rows, young };
+}
+
+/** Why a blob goes, in a few words. */
+export function reasonOf({ isStored }: { readonly isStored: boolean }): string {
+  return isStored ? "nothing refers to it" : "nothing refers to it, and its links lead nowhere";
 }
 
 /** Which repositories have links to some blobs. 8 bytes for each link, and nothing for links to others. */
@@ -66,14 +76,14 @@ export class LinksOf {
   itemAt(index: number): BlobItem {
     const { blobs, repositories, aliases } = this.#marking;
     const row = this.#rows.at(index);
-    const digest = blobs.digests.at(row);
+    const digest = blobs.digestOf(row);
     const links: string[] = [];
     for (let at = this.#ends[index] as number; at < (this.#ends[index + 1] as number); at++) {
       const name = repositories[this.#tables[at] as number]?.names.at(this.#repositories[at] as number);
       links.push(layout.layerLink(name as RepositoryName, digest));
     }
     for (const { target, key } of aliases) if (target === row) links.push(key);
-    return { digest, size: blobs.sizeOf(row), links };
+    return { digest, size: blobs.sizeOf(row), isStored: blobs.isStored(row), links };
   }
 
   #each(found: (index: number, table: number, repository: number) => void): void {
@@ -84,6 +94,11 @@ export class LinksOf {
           const index = findSorted(this.#rows, table.links.at(i), 0, this.#rows.length);
           if (index !== undefined) found(index, number, repository);
         }
+      }
+      const { rows, repositories } = table.linksWithoutBytes;
+      for (let i = 0; i < rows.length; i++) {
+        const index = findSorted(this.#rows, rows.at(i), 0, this.#rows.length);
+        if (index !== undefined) found(index, number, repositories.at(i));
       }
     });
   }

@@ -12,7 +12,10 @@ import { listKeys, type StorageDriver } from "../storage/driver.ts";
 /** The largest journal object: a batch has some thousand keys. */
 const JOURNAL_BYTES = 64 * 1024 * 1024;
 
-/** One thing that was deleted: a blob with its links, a manifest of a repository with its referrer entries, or a tag. */
+/**
+ * One thing that was deleted: a blob with its links, a manifest of a repository with its referrer entries, a tag, or links to
+ * what had no bytes.
+ */
 export interface JournalEntry {
   readonly digest: Digest;
   /** The repository, for a manifest or a tag. */
@@ -25,6 +28,13 @@ export interface JournalEntry {
   readonly bytes?: string;
   /** Of those bytes. */
   readonly size?: number;
+}
+
+/** What an entry is about. Links that led nowhere are not brought back: there is nothing that they could lead to. */
+export function kindOf({ repository, tag, bytes }: JournalEntry): "blob" | "manifest" | "tag" | "links" {
+  if (tag !== undefined) return "tag";
+  if (repository !== undefined) return "manifest";
+  return bytes === undefined ? "links" : "blob";
 }
 
 /** What was deleted with one permit. */

@@ -6,13 +6,13 @@ import { layout } from "../registry/layout.ts";
 import { readLink } from "../registry/link.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
-import { Aliases, type AliasLink } from "./aliases.ts";
 import { BlobTable } from "./blob-table.ts";
 import { Bits, Uints } from "./columns.ts";
 import type { Deadline } from "./deadline.ts";
 import { MarkingFault } from "./faults.ts";
 import { refuseForeignPush, refuseForeignSessions, youngRevisions, type YoungRevision } from "./foreign-writes.ts";
 import { blobCuts, listOnce, listRanges, rangesCutAt, type KeyRange } from "./key-ranges.ts";
+import { addUnstored } from "./links-without-bytes.ts";
 import { readReferences } from "./manifest-references.ts";
 import type { ReferenceMemory } from "./reference-memory.ts";
 import { RepositoryTable, type OddLink } from "./repository-table.ts";
@@ -43,6 +43,14 @@ export interface MarkingOptions {
 /** Where the marking is. */
 type MarkingStep = "list blobs" | "list repositories" | "read links" | "read manifests" | "read tags" | "done";
 
+/** A link to a blob under another digest than its path says. */
+export interface AliasLink {
+  readonly key: string;
+  readonly repository: string;
+  readonly target: number;
+  readonly digest: Digest;
+}
+
 interface Meta {
   step: MarkingStep;
   ranges: KeyRange[];
@@ -66,6 +74,7 @@ interface Meta {
 export class Marking {
   blobs = new BlobTable();
   repositories: RepositoryTable[] = [];
+  /** Of all rows, also of those that are not stored. */
   live = new Bits(0);
   /** Rows of manifests that need another: an index its child, a subject its referrer. In pairs. */
   readonly needing: Uints;
@@ -76,7 +85,8 @@ export class Marking {
   readonly #meta: Meta;
   #blobRanges: BlobTable[] = [];
   #known = new Bits(0);
-  readonly #aliases: Aliases;
+  /** Of each alias, what it leads to. */
+  readonly #aliasTargets: Map<Digest, number>;
   /** For manifests with a young revision: the repositories, as table and number. */
   #young: ReadonlyMap<number, readonly YoungRevision[]> | undefined;
 
@@ -96,7 +106,7 @@ export class Marking {
       rememberedManifests: 0,
       incomplete: 0,
     };
-    this.#aliases = new Aliases(this.#meta.aliases);
+    this.#aliasTargets = new Map(this.#meta.aliases.map(({ digest, target }) => [digest, target]));
     const arrays = snapshot?.arrays ?? {};
     this.needing = new Uints(arrays["needing"] as Uint32Array<ArrayBuffer> | undefined);
     this.needed = new Uints(arrays["needed"] as Uint32Array<ArrayBuffer> | undefined);
@@ -108,9 +118,9 @@ export class Marking {
           .map(([name, array]) => [name.slice(prefix.length + 1), array]),
       );
     if (this.#meta.step === "list blobs") {
-      this.#blobRanges = this.#meta.ranges.map((_, index) => BlobTable.from(under(`range-${index}`)));
+      this.#blobRanges = this.#meta.ranges.map((_, index) => new BlobTable(under(`range-${index}`)));
     } else {
-      this.blobs = BlobTable.from(under("blobs"));
+      this.blobs = new BlobTable(under("blobs"));
       this.live = new Bits(0, arrays["live"] as Uint8Array<ArrayBuffer>);
       this.#known = new Bits(0, arrays["known"] as Uint8Array<ArrayBuffer>);
     }
@@ -146,7 +156,7 @@ export class Marking {
   }
 
   get aliases(): readonly AliasLink[] {
-    return this.#aliases.links;
+    return this.#meta.aliases;
   }
 
   /** Revisions that are none of the tables': nothing may be decided about them. */
@@ -246,6 +256,11 @@ export class Marking {
       );
     }
     if (!this.#options.force) refuseForeignSessions(this.repositories, this.#horizon());
+    addUnstored(
+      this.blobs,
+      this.repositories.map(({ linksWithoutBytes }) => linksWithoutBytes),
+    );
+    this.live = new Bits(this.blobs.rows);
     meta.ranges = [];
     return true;
   }
@@ -282,18 +297,24 @@ export class Marking {
       return;
     }
     const row = this.blobs.find(target);
-    if (row === undefined) return;
+    if (row === undefined) {
+      // Not stored: what else leads there stays with it.
+      this.#keep(target);
+      return;
+    }
     this.blobs.touch(row, modified);
     // By an algorithm that we cannot read in manifests: whoever refers to it, it stays.
     if (digest === undefined) this.live.add(row);
-    else this.#aliases.add({ key, repository, target: row, digest });
+    else {
+      this.#meta.aliases.push({ key, repository, target: row, digest });
+      this.#aliasTargets.set(digest, row);
+    }
   }
 
   /** A revision that is not in the tables: newer than the list of blobs, or stored under another digest. */
   async #takeExtraRevision(repository: string, digest: Digest, link: string): Promise<void> {
     this.#meta.extraRevisions.push({ repository, digest });
-    const row = this.blobs.find(digest);
-    if (row !== undefined) this.live.add(row);
+    this.#keep(digest);
     const references = await readReferences(this.#driver, digest);
     if (references === undefined) {
       if ((await this.#driver.head(link)) === undefined) return;
@@ -354,11 +375,12 @@ export class Marking {
     const rows: number[] = [];
     for (const blob of blobs) {
       const kept = this.#keep(blob);
-      if (kept.length === 0) complete = false;
-      rows.push(...kept);
+      if (kept === undefined) complete = false;
+      else rows.push(kept);
     }
     for (const manifest of manifests) {
-      for (const child of this.#keep(manifest)) if (this.#options.retention.isActive) this.#need(row, child);
+      const child = this.#keep(manifest);
+      if (child !== undefined && this.#options.retention.isActive) this.#need(row, child);
     }
     if (!complete) this.#meta.incomplete++;
     const subjectRow = subject === undefined ? undefined : this.blobs.find(subject);
@@ -395,17 +417,12 @@ export class Marking {
     return tagNames.length >= all.length;
   }
 
-  /** Keeps what a digest names; gives its rows, none where it is not stored. */
-  #keep(digest: Digest): number[] {
-    const rows = this.#rowsOf(digest);
-    for (const row of rows) this.live.add(row);
-    return rows;
-  }
-
-  /** What is stored under a digest may be another repository's, while this one has an alias: so what that leads to, too. */
-  #rowsOf(digest: Digest): number[] {
-    const stored = this.blobs.find(digest);
-    return [...(stored === undefined ? [] : [stored]), ...this.#aliases.targetsOf(digest)];
+  /** Keeps a blob, or the links to what is not stored; gives its row, undefined where it is not stored. */
+  #keep(digest: Digest): number | undefined {
+    const row = this.blobs.find(digest) ?? this.#aliasTargets.get(digest);
+    const kept = row ?? this.blobs.findUnstored(digest);
+    if (kept !== undefined) this.live.add(kept);
+    return row;
   }
 
   #horizon(): number {

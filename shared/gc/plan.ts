@@ -1,11 +1,11 @@
-import type { Digest } from "../oci/digest.ts";
 import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
-import { LinksOf, planBlobs, youngBlobs } from "./blob-plan.ts";
+import { LinksOf, planBlobs, reasonOf } from "./blob-plan.ts";
 import { Bits, Uints } from "./columns.ts";
 import type { Due } from "./events.ts";
 import type { ListedMark, MarkTable } from "./mark-table.ts";
 import type { Marking } from "./marking.ts";
+import type { Planned } from "./planned.ts";
 import type { PullTable } from "./pull-table.ts";
 import { planRevisions, type RevisionItem } from "./revision-plan.ts";
 import type { Retention } from "./retention.ts";
@@ -62,15 +62,14 @@ export class Plan {
     };
 
     const { blobs } = marking;
-    this.#rows = planBlobs(marking, horizon);
-    this.young = youngBlobs(marking, horizon);
+    ({ rows: this.#rows, young: this.young } = planBlobs(marking, horizon));
     this.#markRows = new Uint32Array(this.#rows.length);
     this.#sweepable = new Uints();
     let bytes = 0;
     for (let i = 0; i < this.#rows.length; i++) {
       const row = this.#rows.at(i);
       bytes += blobs.sizeOf(row);
-      this.#markRows[i] = rowOf(layout.blobMark(blobs.digests.at(row)));
+      this.#markRows[i] = rowOf(layout.blobMark(blobs.digestOf(row)));
       if (this.#dueAt(this.#markRows[i]) === "now") this.#sweepable.push(row);
     }
     this.eligible = { blobs: this.#rows.length, bytes };
@@ -93,10 +92,11 @@ export class Plan {
   }
 
   /** A candidate by its number. */
-  candidateAt(index: number): { readonly digest: Digest; readonly size: number; readonly due: Due } {
+  candidateAt(index: number): Planned & { readonly size: number; readonly due: Due } {
     const row = this.#rows.at(index);
     const { blobs } = this.#marking;
-    return { digest: blobs.digests.at(row), size: blobs.sizeOf(row), due: this.#dueAt(this.#markRows[index]) };
+    const reason = reasonOf({ isStored: blobs.isStored(row) });
+    return { digest: blobs.digestOf(row), reason, size: blobs.sizeOf(row), due: this.#dueAt(this.#markRows[index]) };
   }
 
   /** When a manifest or tag may be deleted, by its place in `revisions`. */
@@ -137,7 +137,7 @@ export class Plan {
       );
       if (over !== undefined && over.state !== "cleared" && over.state !== "swept") continue;
       const key =
-        revision === undefined ? layout.blobMark(this.#marking.blobs.digests.at(this.#rows.at(i))) : markOf(revision);
+        revision === undefined ? layout.blobMark(this.#marking.blobs.digestOf(this.#rows.at(i))) : markOf(revision);
       found.push({ key, over });
     }
     return found;
@@ -150,10 +150,11 @@ export class Plan {
 
   /** A blob that may be swept, by its number. */
   sweepAt(index: number): SweepItem {
-    const { digest, size, links } = this.#links.itemAt(index);
-    const row = this.#marks.find(layout.blobMark(digest)) as number;
+    const { digest, size, isStored, links } = this.#links.itemAt(index);
+    const mark = this.#marks.at(this.#marks.find(layout.blobMark(digest)) as number);
+    if (!isStored) return { digest, links, last: undefined, mark };
     const bytes = layout.blob(digest);
-    return { digest, links, bytes, size, last: bytes, mark: this.#marks.at(row) };
+    return { digest, links, bytes, size, last: bytes, mark };
   }
 
   /** A manifest or tag that may be swept, by its place in `revisions`; undefined where its mark is not ripe. */

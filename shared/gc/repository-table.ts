@@ -5,6 +5,7 @@ import type { BlobTable } from "./blob-table.ts";
 import { Bytes, findSorted, Strings, Uints } from "./columns.ts";
 import { MarkingFault } from "./faults.ts";
 import { rangeCount } from "./key-ranges.ts";
+import { LinksWithoutBytes } from "./links-without-bytes.ts";
 import type { Arrays } from "./snapshot.ts";
 import { secondsOf } from "./times.ts";
 
@@ -66,6 +67,7 @@ export class RepositoryTable {
   readonly tagged: Uints;
   readonly tags: Strings;
   readonly tagSet: Uints;
+  readonly linksWithoutBytes: LinksWithoutBytes;
   readonly few: Few;
   #lastName: string | undefined;
 
@@ -83,6 +85,7 @@ export class RepositoryTable {
     this.tagged = uints("tagged");
     this.tags = strings("tags");
     this.tagSet = uints("tagSet");
+    this.linksWithoutBytes = new LinksWithoutBytes(arrays);
     this.few = few;
   }
 
@@ -100,6 +103,7 @@ export class RepositoryTable {
       tagsText: this.tags.arrays.text,
       tagsEnds: this.tags.arrays.ends,
       tagSet: this.tagSet.view(),
+      ...this.linksWithoutBytes.arrays,
     };
   }
 
@@ -152,9 +156,11 @@ export class RepositoryTable {
           this.few.odd.push({ key, kind, repository, digest, modified });
           return;
         }
-        // A link without bytes is that of a blob that came after the blobs were listed, or leads nowhere.
-        if (row === undefined) return;
         this.#enter(repository);
+        if (row === undefined) {
+          this.linksWithoutBytes.push(this.names.length - 1, digest, modified);
+          return;
+        }
         (kind === "layer" ? this.links : this.revisions).push(row);
         (kind === "layer" ? this.linked : this.revised).push(modified);
         (kind === "layer" ? this.linkEnds : this.revisionEnds).set(

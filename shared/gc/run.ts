@@ -6,6 +6,7 @@ import { purgeListed, purgeSession } from "../registry/upload-purge.ts";
 import type { RepositoryName } from "../oci/reference.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { completed } from "./before-sweep.ts";
+import { reasonOf } from "./blob-plan.ts";
 import { Deadline } from "./deadline.ts";
 import { PHASE_NAMES, plannedOf, type GcEvent, type Phase, type Progress } from "./events.ts";
 import { MarkTable } from "./mark-table.ts";
@@ -31,8 +32,6 @@ const SWEEP_KEYS = 1000;
 const BATCH_CALLS = 32;
 /** How long a batch may take at the most. */
 const BATCH_MS = 15_000;
-/** Why a blob goes. */
-const UNNEEDED = "nothing refers to it";
 
 /** How a run is made. */
 export interface RunOptions {
@@ -297,8 +296,7 @@ export class Run {
     revisions.forEach((item, index) => {
       report({ kind: "eligible", ...plannedOf(item), due: this.#planned.revisionDue(index) });
     });
-    for (let i = 0; i < candidates; i++)
-      report({ kind: "eligible", ...this.#planned.candidateAt(i), reason: UNNEEDED });
+    for (let i = 0; i < candidates; i++) report({ kind: "eligible", ...this.#planned.candidateAt(i) });
   }
 
   /** Something was condemned at this time. */
@@ -382,10 +380,11 @@ export class Run {
         items.push(item);
       }
       const swept = await this.#sweeper.sweep(items);
-      for (const { digest, size = 0 } of swept.deleted) {
+      for (const { digest, bytes, size = 0 } of swept.deleted) {
         state.counts.deleted++;
         state.counts.deletedBytes += size;
-        this.#options.report?.({ kind: "deleted", digest, size, reason: UNNEEDED });
+        const reason = reasonOf({ isStored: bytes !== undefined });
+        this.#options.report?.({ kind: "deleted", digest, size, reason });
       }
       this.#add(swept);
       state.cursor += items.length;

@@ -1,5 +1,5 @@
 import type { StorageDriver } from "../storage/driver.ts";
-import { readJournal } from "./journal.ts";
+import { kindOf, readJournal } from "./journal.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import { readSummary, type Amount, type Summary } from "./summary.ts";
 import { readUndoRecord, type UndoRecord } from "./undo-record.ts";
@@ -30,15 +30,20 @@ export async function keptRuns(driver: StorageDriver): Promise<KeptRun[]> {
   return kept;
 }
 
-/** What a run deleted, by its journal: also of a run that did not come to its end. Some of it may have been left alone. */
+const COUNTED = { blob: "blobs", manifest: "manifests", tag: "tags" } as const;
+
+/**
+ * What a run deleted, by its journal: also of a run that did not come to its end. Some of it may have been left alone. Links
+ * to what has no bytes do not count.
+ */
 export async function journalCounts(driver: StorageDriver, run: string): Promise<Amount> {
   const counts = { blobs: 0, bytes: 0, manifests: 0, tags: 0 };
   for await (const { entries } of readJournal(driver, run)) {
-    for (const { bytes, tag, size = 0 } of entries) {
-      if (tag !== undefined) counts.tags++;
-      else if (bytes === undefined) counts.manifests++;
-      else counts.blobs++;
-      counts.bytes += size;
+    for (const entry of entries) {
+      const kind = kindOf(entry);
+      if (kind === "links") continue;
+      counts[COUNTED[kind]]++;
+      counts.bytes += entry.size ?? 0;
     }
   }
   return counts;

@@ -8,7 +8,7 @@ import { linkBytes, writeLink } from "../registry/link.ts";
 import { Promises } from "../registry/promises.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { listChildren, listKeys, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
-import { readJournal, type JournalEntry } from "./journal.ts";
+import { kindOf, readJournal, type JournalEntry } from "./journal.ts";
 import { SetAside } from "./trash.ts";
 import { underMarks } from "./under-marks.ts";
 
@@ -58,7 +58,8 @@ type Result = { readonly keys: readonly UndoneKey[]; readonly failure?: string }
 /**
  * Brings back what a run deleted: bytes before links, and what is there again stays as it is. A collection may be under way:
  * marks are cleared first, as by a push, and what comes back is as young as one; but for bytes of which the store keeps
- * versions, which keep their age. Can be done again after a failure. `tell` is called for each entry of the journal.
+ * versions, which keep their age. Links that led nowhere stay gone. Can be done again after a failure. `tell` is called for
+ * each other entry of the journal.
  */
 export async function undo(
   driver: StorageDriver,
@@ -88,9 +89,9 @@ export async function undo(
   // Content before names, over the whole journal.
   const manifests: JournalEntry[] = [];
   for await (const { permit, entries } of readJournal(driver, run)) {
-    const blobs = entries.filter(({ bytes }) => bytes !== undefined);
+    const blobs = entries.filter((entry) => kindOf(entry) === "blob");
     await mapLimit(blobs, ENTRIES, async (entry) => await restore(entry, undoing.blob(entry, permit)));
-    manifests.push(...entries.filter(({ bytes }) => bytes === undefined));
+    manifests.push(...entries.filter((entry) => ["manifest", "tag"].includes(kindOf(entry))));
   }
   // Tags went first, then parents: they come back last.
   for (const entry of manifests.toReversed()) {

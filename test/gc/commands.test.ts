@@ -11,10 +11,9 @@ import type { Digest } from "../../shared/oci/digest.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
-import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { keptConsole } from "./console.ts";
-import { DEFAULTS, nameOf, TIMES, World } from "./support.ts";
+import { DEFAULTS, nameOf, TIMES, withoutTrash, World } from "./support.ts";
 
 const A = "library/a";
 
@@ -45,14 +44,6 @@ async function garbageWorld(): Promise<World> {
   await world.blob(A, "garbage");
   world.age();
   return world;
-}
-
-/** The same store, which keeps nothing of what it deletes. */
-function withoutTrash(driver: StorageDriver): StorageDriver {
-  const whole = observed(driver, () => undefined);
-  const { trash, ...fenced } = whole.fenced;
-  expect(trash).toBeDefined();
-  return { ...whole, fenced };
 }
 
 describe("garbage-collect", () => {

@@ -11,6 +11,7 @@ import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
 import { listKeys, type StorageDriver } from "../../shared/storage/driver.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
+import { observed } from "../../shared/storage/observed.ts";
 
 export const TIMES = gcTimes();
 const SETTLE_AND_MORE = TIMES.settleMs + 60_000;
@@ -113,12 +114,32 @@ export class World {
     return (await this.driver.head(layout.revisionLink(nameOf(repository), digest))) !== undefined;
   }
 
+  /** The states of the marks that there are. */
+  async marks(): Promise<string[]> {
+    const states: string[] = [];
+    for (const prefix of [layout.blobMarks, layout.revisionMarks]) {
+      for await (const { key } of listKeys(this.driver, prefix)) {
+        const bytes = await this.driver.read(key, 1000);
+        states.push((JSON.parse(Buffer.from(bytes ?? []).toString()) as { state: string }).state);
+      }
+    }
+    return states;
+  }
+
   /** Keys that are not the collector's own. */
   async keys(): Promise<string[]> {
     const keys: string[] = [];
     for await (const { key } of listKeys(this.driver, "")) if (!key.includes("/_gc/")) keys.push(key);
     return keys.sort();
   }
+}
+
+/** The same store, which keeps nothing of what it deletes. */
+export function withoutTrash(driver: StorageDriver): StorageDriver {
+  const whole = observed(driver, () => undefined);
+  const { trash, ...fenced } = whole.fenced;
+  if (trash === undefined) throw new Error(`${driver.name} keeps nothing anyway`);
+  return { ...whole, fenced };
 }
 
 export const DEFAULTS: CollectorOptions = {

@@ -29,6 +29,8 @@ interface Item {
 interface Part {
   readonly kind: "referrer entry" | "revision" | "link" | "bytes" | "history" | "tag";
   readonly object: StoredObject;
+  /** Is it left where it was not listed? */
+  readonly ifListed: boolean;
 }
 
 /** A listing, or a page of one, and the reading of what it shows; false is a fault. */
@@ -47,7 +49,7 @@ interface Notes {
   readonly look: Look;
   /** What was seen of it: NOTHING, STORED (something old), or KEPT (it is live, or something of it is young). */
   readonly seen: Cell;
-  /** Of a tag: it had a history when that was listed. */
+  /** Of a tag: it had a history when that was listed. Of a blob: its bytes were listed. */
   readonly listed: Cell;
   /** This run has deleted it. */
   readonly deleted: Cell;
@@ -80,26 +82,35 @@ export function itemsOf(world: World): Item[] {
       other.children.includes(manifest) || manifest.subject === other ? [tags + index] : [],
     );
   const part =
-    (kind: Part["kind"]) =>
-    (object: StoredObject): Part => ({ kind, object });
+    (kind: Part["kind"], ifListed = false) =>
+    (object: StoredObject): Part => ({ kind, object, ifListed });
   const inOrder = (links: readonly Part[], bytes: Part): Part[] =>
     rules.linksBeforeBytes ? [...links, bytes] : [bytes, ...links];
   const items: Item[] = [];
   if (world.expiring !== undefined) {
     const { mark, history, link } = world.expiring;
-    const [first, last] = [part("history")(history), part("tag")(link)];
+    const [first, last] = [part("history", true)(history), part("tag")(link)];
     const objects = rules.historyBeforeTag ? [first, last] : [last, first];
     items.push({ name: "the tag", mark, objects, parents: [] });
   }
   for (const manifest of revisions) {
     const { name, mark, revision, entry } = manifest;
     if (mark === undefined) continue;
-    const entries = entry === undefined ? [] : [entry].map(part("referrer entry"));
+    const entries = entry === undefined ? [] : [part("referrer entry")(entry)];
     const objects = [...entries, part("revision")(revision)];
     items.push({ name: `revision of ${name}`, mark, objects, parents: parentsOf(manifest) });
   }
   for (const { name, mark, bytes, links } of blobs) {
-    items.push({ name, mark, objects: inOrder(links.map(part("link")), part("bytes")(bytes)), parents: [] });
+    const last = part("bytes", rules.unlistedBytesStay)(bytes);
+    items.push({
+      name,
+      mark,
+      objects: inOrder(
+        links.map((link) => part("link")(link)),
+        last,
+      ),
+      parents: [],
+    });
   }
   for (const { name, content } of manifests) {
     if (content !== undefined)
@@ -161,7 +172,7 @@ export class Collector extends Program {
         age: this.register(`${item.mark.name} is ripe`),
         look,
         seen: this.register(`${item.name} is stored (2: kept)`),
-        listed: this.register(`history of ${item.name} listed`),
+        listed: this.register(`history or bytes of ${item.name} listed`),
         deleted: this.register(`${item.name} deleted`),
         permit: item.mark.permit(this, look),
       };
@@ -176,6 +187,7 @@ export class Collector extends Program {
    *
    * - a write that is refused: the mark is not what it was, and with a nonce never will be again,
    * - a delete whose permit is over, or ended: neither comes back,
+   * - the way past a delete of what was not listed, which is not sent,
    * - the listings that can tell nothing: all that they are about stays in any case,
    * - and the way to its end, where nothing is left that it could write.
    *
@@ -231,6 +243,7 @@ export class Collector extends Program {
       drop(s, notes.look);
       notes.age.set(s, 0);
       notes.seen.set(s, KEPT);
+      notes.listed.set(s, 0);
       notes.permit.given.stop(s);
     }
   }
@@ -324,20 +337,29 @@ export class Collector extends Program {
 
   /** Each listing, and the reading of what it shows; false is a fault. */
   #reads(): Read[] {
-    const { blobs, manifests, times, tag, untagged, expiring } = this.#world;
-    const seen = (mark: Mark | undefined, object: StoredObject) => (s: State) => {
-      if (!object.exists(s)) return true;
-      const cell = this.#notesOf(mark)?.seen;
-      if (object.age(s) <= times.HORIZON) cell?.set(s, KEPT);
-      else if (cell?.get(s) === NOTHING) cell.set(s, STORED);
-      return true;
-    };
+    const { blobs, manifests, times, rules, tag, untagged, expiring } = this.#world;
+    const seen =
+      (mark: Mark | undefined, object: StoredObject, isEnough = true) =>
+      (s: State) => {
+        if (!object.exists(s)) return true;
+        const cell = this.#notesOf(mark)?.seen;
+        if (object.age(s) <= times.HORIZON) cell?.set(s, KEPT);
+        else if (isEnough && cell?.get(s) === NOTHING) cell.set(s, STORED);
+        return true;
+      };
     const keep = (s: State, mark: Mark | undefined): void => this.#notesOf(mark)?.seen.set(s, KEPT);
     const reads: Read[] = [];
     for (const { mark, bytes, links } of blobs) {
-      for (const link of links)
-        reads.push({ name: "run: LIST links", of: link.name, about: [mark], run: seen(mark, link) });
-      reads.push({ name: "run: LIST blobs", of: bytes.name, about: [mark], run: seen(mark, bytes) });
+      const listed = (s: State): boolean => {
+        const notes = this.#notesOf(mark);
+        if (rules.unlistedBytesStay && bytes.exists(s) && notes?.seen.get(s) !== KEPT) notes?.listed.set(s, 1);
+        return seen(mark, bytes)(s);
+      };
+      reads.push({ name: "run: LIST blobs", of: bytes.name, about: [mark], run: listed });
+      for (const link of links) {
+        const run = seen(mark, link, rules.linksAlone);
+        reads.push({ name: "run: LIST links", of: link.name, about: [mark], run });
+      }
     }
     for (const manifest of manifests) {
       const { content, revision, mark } = manifest;
@@ -457,17 +479,20 @@ export class Collector extends Program {
       return sweeps[0] ?? swept;
     });
     const sweeps = objects.map(() => this.label());
-    objects.forEach(({ kind, object }, k) => {
+    objects.forEach(({ kind, object, ifListed }, k) => {
       const after = sweeps[k + 1] ?? swept;
       const sweep = sweeps[k] ?? REST;
+      const isLeft = (s: State): boolean => ifListed && notes.listed.get(s) === 0;
       this.on(sweep, `sweep: DELETE ${kind}`, object.name, (s) => {
+        if (isLeft(s)) return after;
         if (!mark.permits(s, permit)) return done(s);
-        if (kind !== "history" || notes.listed.get(s) === 1) object.delete(s);
+        object.delete(s);
         return after;
       });
-      this.#giveUp(sweep, index, k + 1, done);
+      this.#giveUp(sweep, index, k + 1, (s) => (isLeft(s) ? NOT_NOW : done(s)));
       this.#shortcuts[sweep] = (s) => {
         this.#forgetDone(s, index + 1);
+        if (isLeft(s)) return after;
         return mark.permits(s, permit) ? undefined : done(s);
       };
     });
@@ -512,17 +537,20 @@ export class Collector extends Program {
   }
 
   /** The answer is lost, and the run goes on with other things; the request may still be under way. */
-  #giveUp(label: Label, index: number, what: number, done: (s: State) => Label): void {
+  #giveUp(label: Label, index: number, what: number, done: (s: State) => Label | undefined): void {
     const flight = this.#flights[index];
     const notes = this.#notes[index];
     if (flight === undefined || notes === undefined) return;
     this.disturb(label, "gives up waiting for it", (s) => {
       if (flight.program.at(s) !== REST) return NOT_NOW;
+      const [given, isCurrent] = [notes.permit.given.get(s), notes.look.isCurrent.get(s)];
+      const next = done(s);
+      if (next === NOT_NOW) return NOT_NOW;
       flight.what.set(s, what);
-      flight.permit.given.set(s, notes.permit.given.get(s));
-      flight.permit.owner.isCurrent.set(s, notes.look.isCurrent.get(s));
+      flight.permit.given.set(s, given);
+      flight.permit.owner.isCurrent.set(s, isCurrent);
       flight.program.go(s, 1);
-      return done(s);
+      return next;
     });
   }
 }

@@ -80,6 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   { what: "the age of the link is not looked at again", rules: { tagLookedAt: false }, scenario: OTHER },
   { what: "the age of the link is looked at before the permit", rules: { lookUnderPermit: false }, scenario: OTHER },
   { what: "a tag is condemned by a HORIZON of GRACE", times: { T: 1, HORIZON: 1 }, scenario: TAG },
+  { what: "a link without bytes is no candidate", rules: { linksAlone: false }, scenario: MOUNT },
   { what: "marks are deleted without a permit", rules: { tombstonePermit: false }, scenario: UPLOAD },
 ];
 
@@ -108,5 +109,11 @@ export const HARMLESS: readonly (Mutant & { readonly because: string })[] = [
     rules: { parentsDeleted: false },
     scenario: SUBJECT,
     because: "who pushes the subject clears the mark of the signature too; a subject that nobody wants keeps nothing",
+  },
+  {
+    what: "bytes that were not listed are deleted with their links",
+    rules: { unlistedBytesStay: false },
+    scenario: "upload to a link without bytes",
+    because: "they are deleted under the same mark; but no journal has them, and nobody could bring them back",
   },
 ];

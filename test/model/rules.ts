@@ -88,6 +88,10 @@ export const RULES = {
   /** ... and only if each of these was deleted by this run. */
   parentsDeleted: true,
   linksBeforeBytes: true,
+  /** A link without bytes is a candidate as a blob is. */
+  linksAlone: true,
+  /** Bytes that were not listed are left: a run deletes only links where it saw nothing else. */
+  unlistedBytesStay: true,
   /** The history of a tag goes before its link. */
   historyBeforeTag: true,
   /** Just before a tag goes, the age of its link is looked at once more. */

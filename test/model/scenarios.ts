@@ -135,14 +135,22 @@ function undoes(world: World): Cast {
   };
 }
 
-function pushesAfterUpload(world: World): Cast {
-  const blob = world.blob("b");
-  const manifest = world.manifest("m", { blobs: [blob] });
-  const p = new Pusher(world, "pusher");
-  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
-  p.alias(REST, commit(p, blob, 0, waits));
-  return { programs: [p.finish(true), deletesManifest(world, manifest)] };
-}
+/** `link`: of a link without bytes, as a push leaves it that was too late for a run, and died. */
+const pushesAfterUpload =
+  (link?: "link") =>
+  (world: World): Cast => {
+    const blob = world.blob("b");
+    const manifest = world.manifest("m", { blobs: [blob] });
+    const p = new Pusher(world, "pusher");
+    const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+    p.alias(REST, commit(p, blob, 0, waits));
+    return {
+      programs: [p.finish(true), deletesManifest(world, manifest)],
+      initial: (s) => {
+        if (link !== undefined) blob.links[0]?.restore(s);
+      },
+    };
+  };
 
 /** Two repositories: one has the blob, the other mounts it. */
 function mounts(world: World): Cast {
@@ -156,6 +164,21 @@ function mounts(world: World): Cast {
     initial: (s) => {
       blob.bytes.restore(s);
       blob.links[0]?.restore(s);
+    },
+  };
+}
+
+/** The same, but nobody has the bytes, and either repository a link: what cannot be mounted is uploaded. */
+function mountsWithoutBytes(world: World): Cast {
+  const blob = world.blob("b", 2);
+  const manifest = world.manifest("m", { blobs: [blob], repository: 1 });
+  const p = new Pusher(world, "pusher");
+  const waits = send(p, putManifest(p, manifest, false, { done: REST, refused: REST }));
+  p.alias(REST, head(p, blob, 0, waits, commit(p, blob, 1, waits), 1));
+  return {
+    programs: [p.finish(true), deletesManifest(world, manifest)],
+    initial: (s) => {
+      for (const link of blob.links) link.restore(s);
     },
   };
 }
@@ -284,9 +307,33 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "HEAD, then manifest", collectors: 1, cast: pushesAfterHead },
   { name: "HEAD, then manifest, in a folder", collectors: 1, backend: "folder", cast: pushesAfterHead },
   { name: "HEAD, then manifest, beside two runs", collectors: 2, cast: pushesAfterHead },
-  { name: "upload, then manifest", collectors: 1, late: true, cast: pushesAfterUpload },
-  { name: "upload, then manifest, in a folder", collectors: 1, late: true, backend: "folder", cast: pushesAfterUpload },
+  { name: "upload, then manifest", collectors: 1, late: true, cast: pushesAfterUpload() },
+  {
+    name: "upload, then manifest, in a folder",
+    collectors: 1,
+    late: true,
+    backend: "folder",
+    cast: pushesAfterUpload(),
+  },
+  { name: "upload, then manifest, two runs", collectors: 2, cast: pushesAfterUpload() },
   { name: "mount, then manifest", collectors: 1, anyOrder: true, cast: mounts },
+  { name: "mount, then manifest, two runs", collectors: 2, cast: mounts },
+  {
+    name: "upload to a link without bytes",
+    collectors: 1,
+    late: true,
+    anyOrder: true,
+    cast: pushesAfterUpload("link"),
+  },
+  {
+    name: "upload to a link without bytes, in a folder",
+    collectors: 2,
+    deep: true,
+    backend: "folder",
+    cast: pushesAfterUpload("link"),
+  },
+  { name: "mount from a link without bytes", collectors: 1, anyOrder: true, cast: mountsWithoutBytes },
+  { name: "mount from a link without bytes, two runs", collectors: 2, deep: true, cast: mountsWithoutBytes },
   { name: "HEAD or upload, beside DELETE of the blob", collectors: 1, cast: deletesBlobs },
   { name: "undo", collectors: 1, cast: undoes },
   { name: "manifest again", collectors: 2, cast: pushesManifestAgain },

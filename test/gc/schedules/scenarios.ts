@@ -87,6 +87,25 @@ const mounts: Cast = async (stage) => {
   return [async () => await pushesAfter(pusher, image, async () => await pusher.mounts(R, "to", digest))];
 };
 
+/** Nobody has the bytes, and either repository a link: what cannot be mounted is uploaded. */
+const mountsWithoutBytes: Cast = async (stage) => {
+  await holdsOther(stage);
+  const content = stage.content("b");
+  const image = stage.image("m", "to", [content]);
+  for (const repository of [R, "to"]) await stage.holdsLink(repository, content);
+  const pusher = stage.client("pusher");
+  return [
+    async () =>
+      await again(async () => {
+        if (stage.random.chance(0.3)) return;
+        const isThere = stage.random.chance(0.5) && (await pusher.mounts(R, "to", sha256(content)));
+        if (!isThere && !(await pusher.uploads("to", content, stage.random.chance(0.3)))) return;
+        await pusher.rests();
+        await pusher.pushes(image);
+      }),
+  ];
+};
+
 const deletesBlobs: Cast = async (stage) => {
   const { content, digest, image } = await wantedOf(stage);
   const [pusher, user] = [stage.client("pusher"), stage.client("user", "user")];
@@ -294,6 +313,14 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "upload, then manifest", collectors: 2, cast: pushesAfterUpload },
   { name: "upload, then manifest, in a folder", collectors: 2, backend: "folder", cast: pushesAfterUpload },
   { name: "mount, then manifest", cast: mounts },
+  { name: "mount from a link without bytes", cast: mountsWithoutBytes },
+  { name: "mount from a link without bytes, two runs", collectors: 2, cast: mountsWithoutBytes },
+  {
+    name: "mount from a link without bytes, in a folder",
+    collectors: 2,
+    backend: "folder",
+    cast: mountsWithoutBytes,
+  },
   { name: "HEAD or upload, beside DELETE of the blob", cast: deletesBlobs },
   { name: "undo", cast: undoes },
   { name: "undo, in a folder", backend: "folder", cast: undoes },

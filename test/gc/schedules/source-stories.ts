@@ -5,6 +5,7 @@
 import type { Tag } from "../../../shared/oci/reference.ts";
 import { layout } from "../../../shared/registry/layout.ts";
 import { writeLink } from "../../../shared/registry/link.ts";
+import { sha256 } from "../../support/bodies.ts";
 import { TIMES } from "../support.ts";
 import type { Image, Takes } from "./ledger.ts";
 import { withSeededIds } from "./random.ts";
@@ -210,6 +211,34 @@ export const SOURCE_STORIES: readonly SourceStory[] = [
     takes: "tags",
     cast: setByAnother,
     script: ["run 1: ends", RIPE, "run 2: list repositories of old", "other registry: ends", "run 2: ends"],
+  },
+  {
+    // The mount was too late for run 2, and its server dies before it sees that.
+    what: "a link without bytes is no candidate",
+    changes: [{ file: "shared/gc/blob-plan.ts", from: "row < blobs.rows;", to: "row < blobs.length;" }],
+    violates: /^3: garbage is left: repositories\/to\/_layers\/sha256\/b\/link$/,
+    takes: "blobs",
+    cast: async (stage) => {
+      const blob = sha256(await contentOf(stage));
+      const other = stage.content("other");
+      await stage.holds(R, other);
+      await stage.holdsImage(stage.image("o", R, [other]), "other");
+      return {
+        pusher: async () => {
+          await stage.client("pusher").mounts(R, "to", blob);
+        },
+      };
+    },
+    script: [
+      "pass HORIZON + 2 s",
+      "pusher: read mark of b",
+      "pusher: read link of b",
+      "pusher: look at bytes of b",
+      "run 1: ends",
+      RIPE,
+      "run 2: ends",
+      "pusher: write link of b — killed after",
+    ],
   },
   {
     // The tag is set 40 s before its push is answered; run 2 begins when it is older than GRACE, and the promise is not.

@@ -276,6 +276,12 @@ export class Stage {
     }
   }
 
+  /** What a push leaves that came too late, and died: a link, and no bytes. */
+  async holdsLink(repository: string, content: string): Promise<void> {
+    const digest: Digest = sha256(content);
+    await writeLink(this.driver, layout.layerLink(nameOf(repository), digest), digest);
+  }
+
   /** What was pushed before, its blobs aside. */
   async holdsImage({ repository, manifest: { digest, bytes }, subject }: Image, tag?: string): Promise<void> {
     await this.driver.put(layout.blob(digest), bytes);
