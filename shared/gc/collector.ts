@@ -16,6 +16,7 @@ import { createHash, randomUUID } from "node:crypto";
 import * as z from "zod";
 import { layout } from "../registry/layout.ts";
 import { listChildren, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+import { jsonOf } from "../storage/json.ts";
 import { limited } from "../storage/limited.ts";
 import { Deadline } from "./deadline.ts";
 import { Lease, type LastRun } from "./lease.ts";
@@ -148,7 +149,11 @@ export class Collector {
 
 type StepOptions = CollectorOptions & Undoing;
 
+/** Of what a run keeps for its next step. Another one for any change of it, or of the order in which a plan is worked off. */
+const FORMAT = 2;
+
 const keptState = z.object({
+  format: z.literal(FORMAT),
   state: z.custom<RunState>((value) => typeof value === "object" && value !== null),
   snapshot: z.object({ keys: z.array(z.string()), size: z.number(), sha256: z.string() }),
   options: z.string(),
@@ -219,14 +224,15 @@ class Step {
     return await Run.begin(this.#driver, this.#options, this.#counts, cuts);
   }
 
-  /** Undefined where the run is not there any more, is too old, or was made with other options. */
+  /** Undefined where the run is not there any more, is too old, or was made with other options or by another version. */
   async #resume(id: string): Promise<Run | undefined> {
     const { asOf, object } = await this.#driver.look(stateOf(id), STATE_BYTES);
     if (object === undefined) return undefined;
-    const kept = keptState.safeParse(JSON.parse(Buffer.from(object.bytes).toString()));
+    const kept = keptState.safeParse(jsonOf(object.bytes));
     if (!kept.success || kept.data.options !== optionsKey(this.#options)) return undefined;
     const { state, snapshot: parts } = kept.data;
-    if (asOf.getTime() - new Date(state.begun).getTime() > STALE_MS) return undefined;
+    const age = asOf.getTime() - new Date(state.begun).getTime();
+    if (age > STALE_MS || age < -LEASE_MS) return undefined; // begun by a clock that was ahead, all would be old to it
     const snapshot = await readSnapshot(this.#driver, parts);
     if (snapshot === undefined) return undefined;
     this.#etag = object.etag;
@@ -250,7 +256,8 @@ class Step {
     // Names of its own: another writer's parts are not among them.
     const prefix = `${layout.gcRun(id)}${randomUUID().slice(0, 8)}/`;
     const snapshot = this.#kept ?? (await writeSnapshot(this.#driver, prefix, run.snapshot()));
-    const body = Buffer.from(JSON.stringify({ state: run.state, snapshot, options: optionsKey(this.#options) }));
+    const kept = { format: FORMAT, state: run.state, snapshot, options: optionsKey(this.#options) };
+    const body = Buffer.from(JSON.stringify(kept));
     try {
       const condition = this.#etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: this.#etag };
       await this.#driver.put(stateOf(id), body, condition);

@@ -2,8 +2,11 @@ import { randomUUID } from "node:crypto";
 import * as z from "zod";
 import { layout } from "../registry/layout.ts";
 import { PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+import { jsonOf } from "../storage/json.ts";
 
 const LEASE_BYTES = 1024 * 1024;
+/** Times further ahead than that were written while a clock was wrong. Nobody takes a lease for so long. */
+const AHEAD_MS = 60 * 60 * 1000;
 
 const leaseBody = z.object({
   holder: z.string(),
@@ -66,11 +69,13 @@ export class Lease {
     const { asOf, object } = await this.#driver.look(layout.gcLease, LEASE_BYTES);
     this.#asOf = asOf;
     this.#etag = object?.etag;
-    const body = leaseBody.safeParse(object === undefined ? undefined : parseJson(object.bytes));
+    const body = leaseBody.safeParse(object === undefined ? undefined : jsonOf(object.bytes));
     if (!body.success) return undefined;
     const { run, last, cuts, until, holder } = body.data;
-    this.content = { run, last, cuts };
-    return until > asOf.getTime() && holder !== this.#holder ? new Date(until) : undefined;
+    const isPossible = (time: number): boolean => time <= asOf.getTime() + AHEAD_MS;
+    this.content = { run, last: last !== undefined && isPossible(last.begun) ? last : undefined, cuts };
+    const isTaken = until > asOf.getTime() && isPossible(until) && holder !== this.#holder;
+    return isTaken ? new Date(until) : undefined;
   }
 
   /**
@@ -113,13 +118,5 @@ export class Lease {
       if (error instanceof PreconditionFailedError) return false;
       throw error;
     }
-  }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString());
-  } catch {
-    return undefined;
   }
 }

@@ -277,17 +277,23 @@ export class ManifestStore {
 
   async #checkReferences({ blobs, manifests }: Manifest, answers: Date[]): Promise<void> {
     const lacking = async (wanted: readonly Descriptor[], ask: (digest: Digest) => Promise<Promised | undefined>) => {
-      const promised = await mapLimit(wanted, limits.manifestChecks, async ({ digest }) => await ask(digest));
-      const sizes = promised.map((each) => each?.info.size);
-      answers.push(...promised.flatMap((each) => (each === undefined ? [] : [each.since])));
-      const liar = wanted.find(({ size }, index) => sizes[index] !== undefined && sizes[index] !== size);
+      // A manifest may name one thing many times, and each asks the store.
+      const digests = [...new Set(wanted.map(({ digest }) => digest))];
+      const sizes = new Map<Digest, number>();
+      await mapLimit(digests, limits.manifestChecks, async (digest) => {
+        const promised = await ask(digest);
+        if (promised === undefined) return;
+        answers.push(promised.since);
+        sizes.set(digest, promised.info.size);
+      });
+      const liar = wanted.find(({ digest, size }) => (sizes.get(digest) ?? size) !== size);
       if (liar !== undefined) {
         throw new RegistryError(
           "MANIFEST_INVALID",
           `the manifest says that ${liar.digest} has ${liar.size} bytes; it has not`,
         );
       }
-      return wanted.filter((_, index) => sizes[index] === undefined);
+      return wanted.filter(({ digest }) => !sizes.has(digest));
     };
     const missing = [
       ...(await lacking(blobs, async (digest) => await this.#promises.blob(this.#name, digest))).filter(

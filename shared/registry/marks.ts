@@ -10,6 +10,7 @@ import {
   type PutCondition,
   type StorageDriver,
 } from "../storage/driver.ts";
+import { jsonOf } from "../storage/json.ts";
 import type { GcTimes } from "./gc-times.ts";
 
 const STATES = ["condemned", "deleting", "swept", "cleared"] as const;
@@ -84,7 +85,7 @@ export class Marks {
   async read(key: string): Promise<MarkLook> {
     const { asOf, object } = await this.#look(key);
     if (object === undefined) return { asOf };
-    const body = markBody.safeParse(parseJson(object.bytes));
+    const body = markBody.safeParse(jsonOf(object.bytes));
     const { state, permit } = body.success ? body.data : { state: "deleting" as const, permit: undefined };
     return { asOf, mark: { state, permit, etag: object.etag, since: object.lastModified } };
   }
@@ -136,13 +137,5 @@ export class Marks {
       if (info === undefined) return await this.#driver.look(key, MARK_BYTES);
       return { asOf: info.asOf, object: { ...info, bytes: new Uint8Array() } };
     }
-  }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
   }
 }

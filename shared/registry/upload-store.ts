@@ -22,6 +22,7 @@ import {
   type PutCondition,
   type StorageDriver,
 } from "../storage/driver.ts";
+import { jsonOf } from "../storage/json.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { layout } from "./layout.ts";
 import type { Clearance, Promises } from "./promises.ts";
@@ -380,7 +381,7 @@ export class UploadStore {
     if (stored === undefined) {
       return { state: this.#emptyState(id, CANONICAL_ALGORITHM), unchanged: { ifNoneMatch: "*" }, hasState: false };
     }
-    const state = sessionState.safeParse(parseJson(await bytesOf(stored)));
+    const state = sessionState.safeParse(jsonOf(await bytesOf(stored)));
     if (!state.success)
       throw new RegistryError("BLOB_UPLOAD_INVALID", "the session's state is damaged; start a new upload");
     return { state: state.data, unchanged: { ifMatch: stored.etag }, hasState: true };
@@ -435,12 +436,4 @@ function endedElsewhere(): RegistryError {
 
 function isUnknownUpload(error: unknown): boolean {
   return error instanceof RegistryError && error.code === "BLOB_UPLOAD_UNKNOWN";
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
 }

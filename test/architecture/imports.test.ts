@@ -57,12 +57,18 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
     packages: ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner"],
   },
   "shared/registry": {
-    local: ["shared/oci/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
+    local: ["shared/oci/", "shared/storage/driver.ts", "shared/storage/concurrency.ts", "shared/storage/json.ts"],
     packages: ["zod"],
   },
   "shared/gc": {
     local: [
-      ...["shared/oci/", "shared/registry/", "shared/storage/driver.ts", "shared/storage/concurrency.ts"],
+      ...[
+        "shared/oci/",
+        "shared/registry/",
+        "shared/storage/driver.ts",
+        "shared/storage/concurrency.ts",
+        "shared/storage/json.ts",
+      ],
       ...["shared/storage/limited.ts", "shared/storage/observed.ts"],
     ],
     packages: ["zod"],

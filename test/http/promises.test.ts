@@ -12,7 +12,16 @@ import { createTestApp, type Send, type TestAppOptions } from "../support/app.ts
 import { sha256 } from "../support/bodies.ts";
 import { withFaults, type Verdict } from "../support/faults.ts";
 import { freshApp } from "../support/fresh-app.ts";
-import { CONFIG, imageOf, indexOf, pushBlob, pushImage, putManifest, referrerOf } from "../support/manifests.ts";
+import {
+  CONFIG,
+  descriptorOf,
+  imageOf,
+  indexOf,
+  pushBlob,
+  pushImage,
+  putManifest,
+  referrerOf,
+} from "../support/manifests.ts";
 import { STORES } from "../support/stores.ts";
 
 const TIMES = gcTimes();
@@ -190,6 +199,14 @@ describe.each(STORES)("%s", (_, makeStore) => {
       const config = layout.layerLink(name, sha256(CONFIG));
       expect(written.sort()).toEqual((method === "HEAD" ? [link] : [config, link]).map((key) => `put ${key}`).sort());
       expect((await app.send("GET", `/v2/a/blobs/${layer}`)).status).toBe(200);
+    });
+
+    it("that a manifest names many times is asked for once, and each size that it says is held to it", async () => {
+      const layers = Array.from({ length: 1000 }, () => descriptorOf(LAYER));
+      expect((await putManifest(beside("none"), "a", "tag", imageOf([], { layers }))).status).toBe(201);
+      expect(calls.filter((call) => call.endsWith(bytes))).toHaveLength(1);
+      const lies = [...layers, { ...descriptorOf(LAYER), size: LAYER.length + 1 }];
+      expect((await putManifest(beside("none"), "a", "tag", imageOf([], { layers: lies }))).status).toBe(400);
     });
 
     it("that is deleted while it would be written again stays deleted", async () => {
