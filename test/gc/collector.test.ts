@@ -165,6 +165,10 @@ describe("what is kept", () => {
     };
     const digest = await world.manifest(A, manifest, "latest");
     await world.image(A, ["other"], { tag: "other" });
+    // The signature of a schema 1 manifest, which is gone, is read before that link.
+    const signature = digestOf("sha256", Buffer.from("signature"));
+    const revision = layout.revisionLink(nameOf("a"), config).replace(/link$/, "");
+    await writeLink(world.driver, `${revision}signatures/${signature.replace(":", "/")}/link`, signature);
     world.age();
     await world.collectTwice();
     expect(await world.has(stored)).toBe(true);
