@@ -38,11 +38,12 @@ const EVENT_SUITES = [
   "signin",
   "redirects",
   "immutable-tags",
+  "tag-names",
 ].map((name) => `test/http/${name}.test.ts`);
 
 /** Those that take their stores from test/support/stores.ts, and are not about one of them. */
 const STORE_SUITES = [
-  ...["content", "listings", "refusals", "sessions", "crashes", "immutable-tags"].map(
+  ...["content", "listings", "refusals", "sessions", "crashes", "immutable-tags", "tag-names"].map(
     (name) => `test/http/${name}.test.ts`,
   ),
   "test/conformance/spec.test.ts",

@@ -33,27 +33,37 @@ const CATALOG = `${ROOT}_catalog/repositories/`;
 const NAME_END = "!";
 const UNDONE = ".undone";
 
-const SHARED_FOLDER = /\/(?:_uploads|_layers(?:\/[a-z0-9]+)?|_manifests(?:\/tags|\/revisions(?:\/[a-z0-9]+)?)?)$/;
+const REPOSITORIES = `${ROOT}repositories/`;
+
+/**
+ * Where the repository's name ends in a key below `layout.repositories`: at the slash before the first part that begins with
+ * an underscore. No component of a name does; what comes after it may, as the tag `_uploads`. -1 in any other key.
+ */
+export function nameEnd(key: string): number {
+  return key.startsWith(REPOSITORIES) ? key.indexOf("/_", REPOSITORIES.length) : -1;
+}
+
+const SHARED_FOLDER = /^\/(?:_uploads|_layers(?:\/[a-z0-9]+)?|_manifests(?:\/tags|\/revisions(?:\/[a-z0-9]+)?)?)$/;
 
 /**
  * Must this folder stay when it is empty, where the storage has folders? Other registries make what they need in it in two
  * steps, the folder and then what lies in it, and fail if it goes away in between.
  */
 export function isSharedFolder(folder: string): boolean {
-  return SHARED_FOLDER.test(folder);
+  const end = nameEnd(folder);
+  return end >= 0 && SHARED_FOLDER.test(folder.slice(end));
 }
 
-const UPLOADS = "/_uploads/";
-
-/** Whether a key belongs to an upload session, or a prefix has nothing else below it. No repository's name has such a part. */
+/** Whether a key belongs to an upload session, or a prefix has nothing else below it. */
 export function isUploadKey(key: string): boolean {
-  return key.startsWith(`${ROOT}repositories/`) && key.includes(UPLOADS);
+  const end = nameEnd(key);
+  return end >= 0 && key.startsWith("/_uploads/", end);
 }
 
 export const layout = {
   /** All that a registry keeps lies below it. */
   root: ROOT,
-  repositories: `${ROOT}repositories/`,
+  repositories: REPOSITORIES,
   blobs: `${ROOT}blobs/`,
 
   blob: (digest: Digest) => `${ROOT}blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}/data`,

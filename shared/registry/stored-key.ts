@@ -1,6 +1,6 @@
 /** Reading keys: what lies under a key that a listing gave. The other direction of `layout`. */
 import { digestFrom, type Digest } from "../oci/digest.ts";
-import { layout } from "./layout.ts";
+import { layout, nameEnd } from "./layout.ts";
 
 /** What a key below `layout.repositories` is. The name of the repository is as it is stored, by whichever registry. */
 export type RepositoryKey =
@@ -16,8 +16,7 @@ const OTHER: RepositoryKey = { kind: "other" };
 
 /** What a key below `layout.repositories` is. */
 export function repositoryKeyOf(key: string): RepositoryKey {
-  // No component of a name begins with an underscore.
-  const split = key.indexOf("/_", layout.repositories.length);
+  const split = nameEnd(key);
   if (split < 0) return OTHER;
   const repository = key.slice(layout.repositories.length, split);
   const steps = key.slice(split + 1).split("/");

@@ -1,5 +1,5 @@
 /** The storage drivers that the suites run on, each made anew for a test. */
-import { isUploadKey } from "../../shared/registry/layout.ts";
+import { isSharedFolder, isUploadKey } from "../../shared/registry/layout.ts";
 import { FilesystemDriver } from "../../shared/storage/filesystem/driver.ts";
 import type { StorageDriver } from "../../shared/storage/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
@@ -48,7 +48,7 @@ const OWN_FOLDERS = /^\.lading\/((tmp|claims|permits|trash)\/)?$/;
 
 /** A driver over a folder, as a process of its own would have it. */
 export function filesystemDriver(folder: string): FilesystemDriver {
-  return new FilesystemDriver(folder, new MemoryBudget(64 * 1024 * 1024, 1000));
+  return new FilesystemDriver(folder, new MemoryBudget(64 * 1024 * 1024, 1000), isSharedFolder);
 }
 
 /** Each driver by its name, on a real disk. */
