@@ -157,14 +157,31 @@ export class Plan {
     return { digest, links, bytes, size, last: bytes, mark };
   }
 
-  /** A manifest or tag that may be swept, by its place in `revisions`; undefined where its mark is not ripe. */
-  revisionAt(index: number): RevisionSweep | undefined {
+  /**
+   * What goes together, from a place in `revisions` on: a tag, or a manifest and the tags that are named after it. Nothing
+   * may be swept of it where one of the marks is not ripe.
+   */
+  groupAt(start: number): { readonly end: number; readonly items: readonly RevisionSweep[] } {
+    let end = start + 1;
+    while (this.revisions[end]?.with !== undefined) end++;
+    const items: RevisionSweep[] = [];
+    for (let index = start; index < end; index++) {
+      const item = this.#revisionAt(index);
+      if (item === undefined) return { end, items: [] };
+      items.push(item);
+    }
+    return { end, items };
+  }
+
+  /** Undefined where its mark is not ripe. */
+  #revisionAt(index: number): RevisionSweep | undefined {
     const revision = this.revisions[index];
     const mark = this.#markAt(this.#revisionMarks[index]);
     if (revision === undefined || mark === undefined || this.revisionDue(index) !== "now") return undefined;
     const { repository, tag, digest, entries, isStored } = revision;
     if (tag !== undefined) {
-      return { digest, repository, tag, links: [], last: layout.tagLink(repository, tag), mark, revision };
+      const together = revision.with === undefined ? {} : { with: markOf(revision.with) };
+      return { digest, repository, tag, links: [], last: layout.tagLink(repository, tag), mark, revision, ...together };
     }
     const links = isStored ? [...entries, layout.revisionLink(repository, digest)] : entries;
     return { digest, repository, links, last: undefined, mark, revision };

@@ -5,7 +5,7 @@ import { Bits, findSorted } from "./columns.ts";
 import type { Marking } from "./marking.ts";
 import type { PullTable } from "./pull-table.ts";
 import type { RepositoryTable } from "./repository-table.ts";
-import type { RepositoryFacts, Retention } from "./retention.ts";
+import type { ExpiredTag, RepositoryFacts, Retention } from "./retention.ts";
 import { secondsOf } from "./times.ts";
 
 /** A manifest that may be taken out of its repository, or what is left of one in our index of referrers, or a tag. */
@@ -23,6 +23,8 @@ export interface RevisionItem {
   readonly isStored: boolean;
   /** Items that must have been deleted before, by the same run. */
   readonly after: readonly RevisionItem[];
+  /** Of a tag that is named after a manifest: that manifest, with which alone it goes. It comes just before, or with others of these. */
+  readonly with?: RevisionItem;
 }
 
 /**
@@ -65,7 +67,8 @@ export function planRevisions(
         const digest = names[tag];
         if (digest !== undefined) tags.push({ tag: table.tags.at(tag), digest, set: dateOf(table.tagSet.at(tag)) });
       }
-      items.push(...planRepository({ marking, table, repository, needs, tags, retention, pulls, asOf, horizon }));
+      const plan = { marking, table, repository, needs, tags, retention, pulls, asOf, horizon };
+      for (const item of planRepository(plan)) items.push(item);
     }
   });
   return items;
@@ -89,7 +92,11 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
   const name = table.names.at(repository) as RepositoryName;
   if (start === end || !retention.concerns(name)) return [];
   const tagsOf = new Map<Digest, string[]>();
-  for (const { tag, digest } of tags) tagsOf.set(digest, [...(tagsOf.get(digest) ?? []), tag]);
+  for (const { tag, digest } of tags) {
+    const named = tagsOf.get(digest);
+    if (named === undefined) tagsOf.set(digest, [tag]);
+    else named.push(tag);
+  }
   const rows: number[] = [];
   const revisions = Array.from({ length: end - start }, (_, i) => {
     const row = table.revisions.at(start + i);
@@ -117,8 +124,13 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
     stays.add(index);
     queue.push(index);
   };
+  const tagsToGo = retention.expiredTags(facts);
+  const youngTags = new Set(tags.filter(({ set }) => secondsOf(set) >= horizon).map(({ tag }) => tag));
+  const young = tagsToGo.filter(({ tag }) => youngTags.has(tag));
+  const signed = new Set(young.map(({ with: subject }) => subject));
   revisions.forEach(({ digest, tags: named }, index) => {
-    if (!reasons.has(digest) || named.length > 0 || table.revised.at(start + index) >= horizon) keep(index);
+    const isYoung = table.revised.at(start + index) >= horizon || signed.has(digest);
+    if (!reasons.has(digest) || named.length > 0 || isYoung) keep(index);
   });
   const neededBy = (index: number): number[] =>
     needs
@@ -135,39 +147,46 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
     items.set(index, { repository: name, digest, reason, entries: [], isStored: true, after: [] });
   });
   for (const [index, item] of items) for (const needed of neededBy(index)) items.get(needed)?.after.push(item);
-  return inOrder([...planTags(plan, facts, [...items.values()]), ...items.values()]);
+  const oldTags = tagsToGo.filter(({ tag }) => !youngTags.has(tag));
+  return withTags(name, inOrder([...items.values()]), oldTags);
 }
 
-/** The tags that go: those older than the horizon, and signatures where what they sign goes. */
-function planTags(
-  { retention, horizon }: RepositoryToPlan,
-  facts: RepositoryFacts,
+/** The tags first, and then the manifests, each with the tags that are named after it. */
+function withTags(
+  repository: RepositoryName,
   manifests: readonly RevisionItem[],
+  tags: readonly ExpiredTag[],
 ): RevisionItem[] {
-  const young = new Set(facts.tags.filter(({ set }) => secondsOf(set) >= horizon).map(({ tag }) => tag));
   const going = new Map(manifests.map((item) => [item.digest, item]));
   const items = new Map<string, RevisionItem>();
-  for (const { tag, digest, reason, with: subject } of retention.expiredTags(facts)) {
-    const after = subject === undefined ? undefined : going.get(subject);
-    if (young.has(tag) || (subject !== undefined && after === undefined)) continue;
-    items.set(tag, {
-      ...{ repository: facts.name as RepositoryName, tag: tag as Tag, digest, reason },
-      ...{ entries: [], isStored: true, after: after === undefined ? [] : [after] },
-    });
+  const namedAfter = new Map<RevisionItem, Map<string, RevisionItem>>();
+  for (const { tag, digest, reason, with: subject } of tags) {
+    const item = { repository, tag: tag as Tag, digest, reason, entries: [], isStored: true, after: [] };
+    const manifest = subject === undefined ? undefined : going.get(subject);
+    if (subject === undefined) items.set(tag, item);
+    else if (manifest !== undefined) {
+      const named = namedAfter.get(manifest) ?? new Map<string, RevisionItem>();
+      namedAfter.set(manifest, named.set(tag, { ...item, with: manifest }));
+    }
   }
-  return [...items.values()];
+  return [...items.values(), ...manifests.flatMap((item) => [item, ...(namedAfter.get(item)?.values() ?? [])])];
 }
 
 /** Each after all that it has to come after. What waits for itself in a circle never goes. */
 function inOrder(items: readonly RevisionItem[]): RevisionItem[] {
-  const ordered = new Set<RevisionItem>();
-  for (let waiting = [...items]; waiting.length > 0;) {
-    const ready = waiting.filter(({ after }) => after.every((item) => ordered.has(item)));
-    if (ready.length === 0) break;
-    for (const item of ready) ordered.add(item);
-    waiting = waiting.filter((item) => !ordered.has(item));
+  const left = new Map(items.map((item) => [item, item.after.length]));
+  const waiting = new Map<RevisionItem, RevisionItem[]>(items.map((item) => [item, []]));
+  for (const item of items) for (const other of item.after) waiting.get(other)?.push(item);
+  const ordered = items.filter(({ after }) => after.length === 0);
+  // It grows while it is gone through.
+  for (const item of ordered) {
+    for (const next of waiting.get(item) ?? []) {
+      const count = (left.get(next) ?? 0) - 1;
+      left.set(next, count);
+      if (count === 0) ordered.push(next);
+    }
   }
-  return [...ordered];
+  return ordered;
 }
 
 /** Which rows a manifest needs: children, and those that refer to it. */

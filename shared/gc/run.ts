@@ -328,7 +328,7 @@ export class Run {
     }
   }
 
-  /** Parents before children: a manifest whose parents this run has not deleted stays. */
+  /** Parents before children: a manifest whose parents this run has not deleted stays, and so do the tags named after it. */
   async #sweepManifests(deadline: Deadline): Promise<void> {
     const { state } = this;
     const { revisions } = this.#planned;
@@ -337,12 +337,14 @@ export class Run {
       if (!first && !deadline.hasTimeFor(BATCH_MS)) return;
       const batch: { index: number; item: RevisionSweep }[] = [];
       let index = state.cursor;
-      for (; index < revisions.length && batch.length < this.#batch(SWEEP_ITEMS); index++) {
-        const revision = revisions[index];
+      while (index < revisions.length && batch.length < this.#batch(SWEEP_ITEMS)) {
+        const after = revisions[index]?.after ?? [];
         // What has to wait for one of this batch begins the next.
-        if (revision?.after.some((other) => batch.some(({ item }) => item.revision === other)) === true) break;
-        const item = this.#planned.revisionAt(index);
-        if (item?.revision.after.every((other) => deleted.has(other)) === true) batch.push({ index, item });
+        if (after.some((other) => batch.some(({ item }) => item.revision === other))) break;
+        const { end, items } = this.#planned.groupAt(index);
+        if (after.every((other) => deleted.has(other)))
+          for (const [offset, item] of items.entries()) batch.push({ index: index + offset, item });
+        index = end;
       }
       const horizon = horizonSeconds(new Date(state.begun), this.#options.times);
       const swept =

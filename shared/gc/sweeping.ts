@@ -22,6 +22,8 @@ export interface SweepItem extends JournalEntry {
   readonly mark: ListedMark;
   /** The key that goes last: the bytes of a blob, the link of a tag. */
   readonly last: string | undefined;
+  /** The key of the mark of another item of the batch, under which it goes too, and after which: both go, or both stay. */
+  readonly with?: string;
 }
 
 /** What came of a batch. */
@@ -118,13 +120,10 @@ export class Sweeper {
     // Of an answer before the PUT of `deleting`: that may be sent again, and its answer be younger than the mark.
     const { asOf: since } = await this.#driver.look(layout.gcLease, LOOK_BYTES);
     const permit = { id, since };
-    const items = (await mapLimit(planned, READS, look)).filter((item) => item !== undefined);
-    const marked = await mapLimit(items, WRITES, async (item) => {
-      if (item.mark.state === "deleting") await this.#revoke(item.mark);
-      const mark = await this.#written(async () => await this.#marks.write(item.mark.key, "deleting", item.mark, id));
-      return mark === undefined ? undefined : { item, etag: mark.etag };
-    });
-    const won = marked.filter((item) => item !== undefined);
+    const looked = await mapLimit(planned, READS, look);
+    const staying = new Set(planned.filter((_, index) => looked[index] === undefined).map(groupOf));
+    const items = looked.filter((item) => item !== undefined).filter((item) => !staying.has(groupOf(item)));
+    const won = await this.#mark(items, id);
     const lost = items.length - won.length;
     if (won.length === 0) {
       await this.#driver.fenced.revoke(id);
@@ -148,16 +147,51 @@ export class Sweeper {
       won.flatMap(({ item: { links } }) => links.map((key) => ({ key, permit }))),
       refused,
     );
-    const unlinked = won.filter(({ item }) => !item.links.some((key) => refused.has(key)));
+    const linked = new Set<string>();
+    for (const { item } of won) if (item.links.some((key) => refused.has(key))) linked.add(item.mark.key);
+    const unlinked = won.filter(({ item }) => !linked.has(item.mark.key) && !linked.has(groupOf(item)));
     const last = unlinked.flatMap(({ item }) => (item.last === undefined ? [] : [{ key: item.last, permit }]));
     await this.#delete(last, refused);
 
     const gone = unlinked.filter(({ item }) => item.last === undefined || !refused.has(item.last));
+    // A mark says "swept" only when all is answered that goes under it.
+    const isGone = new Set(gone);
+    const left = new Set(won.filter((each) => !isGone.has(each)).map(({ item }) => groupOf(item)));
     await mapLimit(gone, WRITES, async ({ item, etag }) => {
+      if (left.has(item.mark.key)) return;
       await this.#written(async () => await this.#marks.write(item.mark.key, "swept", { etag }));
     });
     await this.#driver.fenced.revoke(id);
     return { deleted: gone.map(({ item }) => item), lost, refused: won.length - gone.length };
+  }
+
+  /**
+   * Writes `deleting` over the marks, and gives the items that may go. What goes with another is marked first: where somebody
+   * was faster with any mark of these, all of them stay, and what was marked is cleared, since nothing was sent under it.
+   */
+  async #mark<T extends SweepItem>(items: readonly T[], id: Permit["id"]): Promise<MarkedItem<T>[]> {
+    const mark = async (some: readonly T[]): Promise<MarkedItem<T>[]> => {
+      const marked = await mapLimit(some, WRITES, async (item) => {
+        if (item.mark.state === "deleting") await this.#revoke(item.mark);
+        const written = await this.#written(
+          async () => await this.#marks.write(item.mark.key, "deleting", item.mark, id),
+        );
+        return written === undefined ? undefined : { item, etag: written.etag };
+      });
+      return marked.filter((one) => one !== undefined);
+    };
+    const followers = items.filter((item) => item.with !== undefined);
+    const marked = await mark(followers);
+    const isMarked = new Set(marked.map(({ item }) => item));
+    const lost = new Set(followers.filter((item) => !isMarked.has(item)).map(groupOf));
+    const won = await mark(items.filter((item) => item.with === undefined && !lost.has(groupOf(item))));
+    const groups = new Set(won.map(({ item }) => groupOf(item)));
+    await mapLimit(marked, WRITES, async (one) => {
+      const { item, etag } = one;
+      if (groups.has(groupOf(item))) won.push(one);
+      else await this.#written(async () => await this.#marks.write(item.mark.key, "cleared", { etag }));
+    });
+    return won;
   }
 
   async #delete(items: readonly FencedDelete[], refused: Set<string>): Promise<void> {
@@ -184,6 +218,17 @@ export class Sweeper {
   #newPermit(): Permit["id"] {
     return `${this.#run}/${randomUUID()}`;
   }
+}
+
+/** An item under a mark that says `deleting`, and the ETag of that. */
+interface MarkedItem<T> {
+  readonly item: T;
+  readonly etag: string;
+}
+
+/** The mark on which all depend that go together. */
+function groupOf(item: SweepItem): string {
+  return item.with ?? item.mark.key;
 }
 
 /** What a mark asks a run to do, by how long it has been so when the run began. */

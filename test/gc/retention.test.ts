@@ -8,7 +8,9 @@ import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { PullLog } from "../../shared/registry/pull-log.ts";
 import { readLink, writeLink } from "../../shared/registry/link.ts";
+import { createTestApp } from "../support/app.ts";
 import { withFaults, type Verdict } from "../support/faults.ts";
+import { CONFIG, imageOf, pushBlob, putManifest } from "../support/manifests.ts";
 import { nameOf, TIMES, World } from "./support.ts";
 
 const A = "ci/app";
@@ -327,6 +329,82 @@ describe("what belongs to a manifest", () => {
     const [, second_] = await world.collectTwice({ retention });
     expect(second_).toMatchObject({ deletedManifests: 1, deletedTags: 1 });
     expect((await tags()).toSorted()).toEqual(["new", named(second.digest), `sha256-${"0".repeat(64)}.sig`].toSorted());
+  });
+
+  it("by the name of its tag is not taken from who pushes the manifest again, at whatever call of a run", async () => {
+    const came = { "goes with it before": 0, "is there": 0, "is just going": 0 };
+    for (let call = 1, isOver = false; !isOver; call++) {
+      const world = new World();
+      const { send } = createTestApp(world.driver, {
+        registry: { times: TIMES, now: () => new Date(world.time), pause: async () => undefined, tagsExpire: true },
+      });
+      for (const content of [CONFIG, "layer", "signature", "other"]) await pushBlob(send, A, content);
+      const image = imageOf(["layer"]);
+      await putManifest(send, A, image.digest, image);
+      const tag = `${image.digest.replace(":", "-")}.sig`;
+      await putManifest(send, A, tag, imageOf(["signature"]));
+      await putManifest(send, A, "other", imageOf(["other"]));
+      world.age();
+      await world.collect({ retention });
+      let [calls, isPromised] = [0, false];
+      const pushes = async (): Promise<void> => {
+        for (const content of [CONFIG, "layer"]) await pushBlob(send, A, content);
+        const { status } = await putManifest(send, A, "new", image);
+        const isThere = (await world.driver.head(link(tag))) !== undefined;
+        came[status !== 201 ? "is just going" : isThere ? "is there" : "goes with it before"]++;
+        isPromised = status === 201 && isThere;
+      };
+      const interrupted = withFaults(world.driver, async (): Promise<Verdict> => {
+        if (++calls === call) await pushes();
+        return "pass";
+      });
+      expect((await world.collect({ retention }, interrupted)).outcome).toBe("done");
+      isOver = calls < call;
+      for (let night = 0; isPromised && night < 3; night++) {
+        expect((await send("GET", `/v2/${A}/manifests/${tag}`)).status, `call ${call}, night ${night}`).toBe(200);
+        world.age();
+        await world.collect({ retention });
+      }
+    }
+    for (const count of Object.values(came)) expect(count).toBeGreaterThan(0);
+  });
+
+  it("by the name of its tag keeps it while it is young, and goes with it in the end", async () => {
+    const world = new World();
+    const { digest } = await world.image(A, ["signed"]);
+    const tag = `${digest.replace(":", "-")}.sig`;
+    await world.image(A, ["kept"], { tag: "new" });
+    world.age();
+    await world.image(A, ["signature"], { tag }); // it is signed again
+    for (const { deletedManifests } of await world.collectTwice({ retention })) expect(deletedManifests).toBe(0);
+    expect(await world.hasRevision(A, digest)).toBe(true);
+    world.age();
+    expect((await world.collectTwice({ retention }))[1]).toMatchObject({ deletedManifests: 1, deletedTags: 1 });
+    expect([await world.hasRevision(A, digest), await folder(world, tag)]).toEqual([false, []]);
+  });
+
+  it("by the name of its tag keeps it where it is signed again while a run goes on", async () => {
+    const world = new World();
+    const { send } = createTestApp(world.driver, {
+      registry: { times: TIMES, now: () => new Date(world.time), pause: async () => undefined, tagsExpire: true },
+    });
+    const { digest } = await world.image(A, ["signed"]);
+    const tag = `${digest.replace(":", "-")}.sig`;
+    for (const content of [CONFIG, "signature"]) await pushBlob(send, A, content);
+    await putManifest(send, A, tag, imageOf(["signature"]));
+    await world.image(A, ["kept"], { tag: "new" });
+    world.age();
+    await world.collect({ retention });
+    const collector = world.collector({ retention });
+    let outcome = await collector.step({ ms: 0 });
+    while (outcome.state === "more" && outcome.phase !== "manifests") outcome = await collector.step({ ms: 0 });
+    for (const content of [CONFIG, "signature"]) await pushBlob(send, A, content);
+    expect((await putManifest(send, A, tag, imageOf(["signature"]))).status).toBe(201);
+    expect(await collector.run()).toMatchObject({ outcome: "done", deletedManifests: 0, deletedTags: 0 });
+    expect(await world.hasRevision(A, digest)).toBe(true);
+    world.age();
+    await world.collectTwice({ retention });
+    expect([await world.hasRevision(A, digest), await folder(world, tag)]).toEqual([false, []]);
   });
 
   it("as child or referrer stays as long as a tag keeps it, though it is untagged and old", async () => {

@@ -43,6 +43,8 @@ export class Ledger {
   readonly #takes: Takes;
   /** By client, repository and digest: when it was promised. */
   readonly #promised = new Map<string, number>();
+  /** Of a manifest, its signature under a tag that is named after it. */
+  readonly #signatures = new Map<Image, { readonly image: Image; readonly tag: Tag }>();
   #acknowledged: Acknowledged[] = [];
   /** Counts what users began and ended to delete: what overlaps with that is theirs to mend. */
   #epoch = 0;
@@ -82,8 +84,20 @@ export class Ledger {
       return (one.image !== image || one.tag !== tag) && !isLost(one.image);
     });
     this.#acknowledged.push({ image, tag, at: this.#store.time });
+    const signature = this.#signatures.get(image);
+    if (signature !== undefined) {
+      const signed = { ...signature, at: this.#store.time };
+      if (this.#names(signed) && this.#lacks(signed.image) === undefined) this.#acknowledged.push(signed);
+    }
     this.promise(client, image.repository, image.manifest.digest, epoch);
     this.check();
+  }
+
+  /** A manifest is signed, as cosign does it: whoever is answered that the manifest is taken relies on a signature that is there. */
+  signs(subject: Image, image: Image): Tag {
+    const tag = `${subject.manifest.digest.replace(":", "-")}.sig` as Tag;
+    this.#signatures.set(subject, { image, tag });
+    return tag;
   }
 
   /** 2: who was promised all and comes in time is not told that something is missing. */
@@ -138,7 +152,11 @@ export class Ledger {
 
   /** All that was acknowledged and is relied on now. */
   get reliedOn(): readonly Image[] {
-    return this.#acknowledged.map(({ image }) => image).filter((image) => this.#isKept(image));
+    const tags = [...this.#signatures.values()].map(({ tag }) => tag);
+    return this.#acknowledged
+      .filter((one) => one.tag === undefined || !tags.includes(one.tag) || this.#names(one))
+      .map(({ image }) => image)
+      .filter((image) => this.#isKept(image));
   }
 
   #names({ image, tag }: Acknowledged): boolean {

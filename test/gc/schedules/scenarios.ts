@@ -294,6 +294,28 @@ const tagsExpire: Cast = async (stage) => {
   ];
 };
 
+/** Rules take a manifest that no tag names any more, and the tag of its signature with it; both are pushed again. */
+const signatureTag: Cast = async (stage) => {
+  const content = await holdsOther(stage);
+  const [subject, signature] = [stage.image("m", R, [content]), stage.image("s", R, [content])];
+  const tag = stage.ledger.signs(subject, signature);
+  await stage.holdsImage(subject);
+  await stage.holdsImage(signature, tag);
+  const [pusher, signer] = [stage.client("pusher"), stage.client("signer")];
+  return [
+    async () =>
+      await again(async () => {
+        await pusher.pushes(subject, "t");
+        await pusher.rests();
+      }),
+    async () => {
+      if (!stage.random.chance(0.3)) return;
+      await signer.rests();
+      await signer.pushes(signature, tag);
+    },
+  ];
+};
+
 /** Sessions that are left, and one that goes on: what is acknowledged of it is not abandoned. */
 const appends: Cast = async (stage) => {
   const { content, image } = await wantedOf(stage, { isHeld: false });
@@ -335,5 +357,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "two pushers", collectors: 2, cast: twoPush },
   { name: "two pushers, three collectors, in a folder", collectors: 3, backend: "folder", cast: twoPush },
   { name: "tags that expire", takes: "tags", collectors: 2, cast: tagsExpire },
+  { name: "a signature under a tag", takes: "tags", collectors: 2, cast: signatureTag },
+  { name: "a signature under a tag, in a folder", takes: "tags", backend: "folder", cast: signatureTag },
   { name: "abandoned uploads", cast: appends },
 ];

@@ -82,6 +82,18 @@ async function pushesExpiring(stage: Stage): Promise<Actors> {
   };
 }
 
+/** An old manifest without a tag, with a signature under a tag that is named after it; somebody pushes it again. */
+async function signedAndUntagged(stage: Stage): Promise<Actors> {
+  const content = await contentOf(stage);
+  const image = stage.image("m", R, [content]);
+  const signature = stage.image("s", R, [content]);
+  await stage.holdsImage(image);
+  await stage.holdsImage(stage.image("o", R, [content]), "other");
+  await stage.holdsImage(signature, stage.ledger.signs(image, signature));
+  stage.store.time += TIMES.horizonMs + 2000;
+  return { pusher: async () => await push(stage, "pusher", image, "t") };
+}
+
 /** A registry that knows no marks sets the tag, and two minutes later that must have been seen. */
 async function setByAnother(stage: Stage): Promise<Actors> {
   const image = await expiring(stage);
@@ -205,7 +217,7 @@ export const SOURCE_STORIES: readonly SourceStory[] = [
           "    const seen = await mapLimit(planned, READS, look);\n" +
           "    const id = this.#newPermit();\n    await this.#driver.fenced.open(id);\n",
       },
-      { file: SWEEPING, from: "(await mapLimit(planned, READS, look)).filter", to: "seen.filter" },
+      { file: SWEEPING, from: "const looked = await mapLimit(planned, READS, look);", to: "const looked = seen;" },
     ],
     violates: IS_GONE,
     takes: "tags",
@@ -259,6 +271,34 @@ export const SOURCE_STORIES: readonly SourceStory[] = [
       "pass 23 h + 3580 s",
       "run 2: ends",
     ],
+  },
+  {
+    // Run 2 has the mark of the signature's tag, and not that of its subject, which the pusher has cleared.
+    what: "a signature's tag goes under its own mark alone",
+    changes: [{ file: SWEEPING, from: "if (groups.has(groupOf(item)))", to: "if (groups !== undefined)" }],
+    violates: /^1: the tag sha256-[0-9a-f]{64}\.sig of s was acknowledged, and is gone$/,
+    takes: "tags",
+    cast: signedAndUntagged,
+    script: ["run 1: ends", RIPE, "run 2: deleting", "pusher: ends", "run 2: ends"],
+  },
+  {
+    // The pusher finds a subject that is gone, and its signature there, and is answered before that goes too.
+    what: "a subject's mark says swept before its signature's tag is gone",
+    changes: [
+      {
+        file: SWEEPING,
+        from: "    const last = unlinked.flatMap(",
+        to:
+          "    for (const { item, etag } of unlinked) {\n" +
+          '      if (item.tag === undefined) await this.#marks.write(item.mark.key, "swept", { etag });\n' +
+          "    }\n" +
+          "    const last = unlinked.flatMap(",
+      },
+    ],
+    violates: /^1: the tag sha256-[0-9a-f]{64}\.sig of s was acknowledged, and is gone$/,
+    takes: "tags",
+    cast: signedAndUntagged,
+    script: ["run 1: ends", RIPE, "run 2: delete links of m", "run 2: swept", "pusher: ends", "run 2: ends"],
   },
 ];
 

@@ -13,7 +13,12 @@ const FOCUS = { rests: [0], pauses: [0] };
 const VERDICTS = ["before", "after", "killed before", "killed after"] as const;
 const isAll = process.env["LADING_SELECTION"] === "all";
 /** Of every day: where a run finds a blob, a manifest with a signature, or a tag to delete. */
-const NAMES: readonly string[] = ["HEAD, then manifest", "subject with a signature", "tags that expire"];
+const NAMES: readonly string[] = [
+  "HEAD, then manifest",
+  "subject with a signature",
+  "tags that expire",
+  "a signature under a tag",
+];
 const CHOSEN = SCENARIOS.filter(({ name }) => isAll || NAMES.includes(name));
 
 /** In the order of their asking; the call of this number, from 1, is disturbed. */
