@@ -150,7 +150,7 @@ export class Collector {
 type StepOptions = CollectorOptions & Undoing;
 
 /** Of what a run keeps for its next step. Another one for any change of it, or of the order in which a plan is worked off. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 const keptState = z.object({
   format: z.literal(FORMAT),

@@ -1,6 +1,6 @@
 /**
  * How another registry is recognised that writes to the same storage now. It knows no marks, so what it promises its clients
- * is not known to us, and nothing may be collected while it does. Neither costs a request:
+ * is not known to us, and nothing may be collected while it does. Neither costs a request, but what is suspected:
  *
  * - A young upload session whose id is no UUID of version 8: the others make versions 4 and 7.
  * - A young revision that relies on a link which was old when it was pushed: a push of ours writes such links again.
@@ -8,25 +8,109 @@
  * What it pushed anew as a whole is not recognised, and need not be: all of that is young.
  */
 import type { Digest } from "../oci/digest.ts";
+import type { GcTimes } from "../registry/gc-times.ts";
+import { mapLimit } from "../storage/concurrency.ts";
+import type { Aliases } from "./aliases.ts";
 import type { BlobTable } from "./blob-table.ts";
 import { MarkingFault } from "./faults.ts";
 import type { RepositoryTable } from "./repository-table.ts";
-import type { GcTimes } from "../registry/gc-times.ts";
 
 const ADVICE =
   "It knows nothing of this collection: stop it and wait until all it wrote is older than the horizon, or force the run";
+/** Manifests that are read side by side. */
+const READS = 24;
 const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
+/** Throws MarkingFault where a session that is not ours was written to after the horizon. */
+export function refuseForeignSessions(tables: readonly RepositoryTable[], horizon: number): void {
+  for (const { few } of tables) {
+    const foreign = few.sessions.find(({ id, newest }) => newest >= horizon && !OURS.test(id));
+    if (foreign === undefined) continue;
+    throw new MarkingFault(
+      `another registry writes to this storage: the upload ${foreign.id} to ${foreign.repository} is young and none of Lading's. ${ADVICE}`,
+    );
+  }
+}
+
+/** What is known of repositories. */
+interface Known {
+  readonly repositories: readonly RepositoryTable[];
+  readonly blobs: BlobTable;
+  readonly aliases: Aliases;
+  readonly times: GcTimes;
+  /** In seconds since 1970. */
+  readonly horizon: number;
+}
+
 /** A revision that was pushed after the horizon, and where. */
-export interface YoungRevision {
+interface YoungRevision {
   readonly table: RepositoryTable;
   readonly repository: number;
   /** Seconds since 1970. */
   readonly revised: number;
 }
 
+/** An old link on which a young push relied, and which it left as it was. */
+interface StaleLink {
+  readonly repository: string;
+  readonly blob: Digest;
+}
+
+/** Looks at young pushes while manifests are read: each by its manifest's row. */
+export class PushWatch {
+  readonly #known: Known;
+  readonly #young: ReadonlyMap<number, readonly YoungRevision[]>;
+  #suspects: number[] = [];
+
+  constructor(known: Known) {
+    this.#known = known;
+    this.#young = youngRevisions(known.repositories, known.horizon);
+  }
+
+  /** Remembers a manifest of which a young push may have relied on an old link to one of these blobs. */
+  look(manifest: number, blobs: readonly Digest[]): void {
+    if (this.#staleLink(manifest, blobs) !== undefined) this.#suspects.push(manifest);
+  }
+
+  /**
+   * Throws MarkingFault where a push of one of these did so. Manifests refer to more than is promised to a push:
+   * `readPromised` gives the blobs that were.
+   */
+  async refuse(readPromised: (manifest: Digest) => Promise<readonly Digest[]>): Promise<void> {
+    const suspects = this.#suspects;
+    this.#suspects = [];
+    await mapLimit(suspects, READS, async (row) => {
+      const manifest = this.#known.blobs.digestOf(row);
+      const stale = this.#staleLink(row, await readPromised(manifest));
+      if (stale === undefined) return;
+      throw new MarkingFault(
+        `another registry, or an older Lading, writes to this storage: it pushed ${stale.repository}@${manifest} ` +
+          `relying on its old link to ${stale.blob}. ${ADVICE}`,
+      );
+    });
+  }
+
+  #staleLink(manifest: number, blobs: readonly Digest[]): StaleLink | undefined {
+    const { freshMs, promiseMs } = this.#known.times;
+    for (const { table, repository, revised } of this.#young.get(manifest) ?? []) {
+      const oldest = revised - (freshMs + 2 * promiseMs) / 1000;
+      const blob = blobs.find((each) => (this.#linkedAt(table, repository, each) ?? oldest) < oldest);
+      if (blob !== undefined) return { repository: table.names.at(repository), blob };
+    }
+    return undefined;
+  }
+
+  /** By the digest that a manifest names: that link is written again, and of an alias not the one to which it leads. */
+  #linkedAt(table: RepositoryTable, repository: number, blob: Digest): number | undefined {
+    const { blobs, aliases } = this.#known;
+    const row = blobs.find(blob);
+    const linked = row === undefined ? undefined : table.linkedAt(repository, row);
+    return linked ?? aliases.linkedAt(table.names.at(repository), blob);
+  }
+}
+
 /** The revisions that were written after the horizon, by the row of their manifest. */
-export function youngRevisions(
+function youngRevisions(
   tables: readonly RepositoryTable[],
   horizon: number,
 ): ReadonlyMap<number, readonly YoungRevision[]> {
@@ -45,36 +129,4 @@ export function youngRevisions(
     }
   }
   return young;
-}
-
-/** Throws MarkingFault where a session that is not ours was written to after the horizon. */
-export function refuseForeignSessions(tables: readonly RepositoryTable[], horizon: number): void {
-  for (const { few } of tables) {
-    const foreign = few.sessions.find(({ id, newest }) => newest >= horizon && !OURS.test(id));
-    if (foreign === undefined) continue;
-    throw new MarkingFault(
-      `another registry writes to this storage: the upload ${foreign.id} to ${foreign.repository} is young and none of Lading's. ${ADVICE}`,
-    );
-  }
-}
-
-/** Throws MarkingFault where a young push of a manifest relied on an old link to one of these blobs and left it as it was. */
-export function refuseForeignPush(
-  revisions: readonly YoungRevision[],
-  digest: Digest,
-  blobRows: readonly number[],
-  blobs: BlobTable,
-  { freshMs, promiseMs }: GcTimes,
-): void {
-  for (const { table, repository, revised } of revisions) {
-    const oldest = revised - (freshMs + 2 * promiseMs) / 1000;
-    for (const row of blobRows) {
-      const linked = table.linkedAt(repository, row);
-      if (linked === undefined || linked >= oldest) continue;
-      throw new MarkingFault(
-        `another registry, or an older Lading, writes to this storage: it pushed ${table.names.at(repository)}@${digest} ` +
-          `relying on its old link to ${blobs.digests.at(row)}. ${ADVICE}`,
-      );
-    }
-  }
 }

@@ -2,6 +2,7 @@
 import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { digestOf } from "../oci/hasher.ts";
 import { limits } from "../oci/limits.ts";
+import { readStoredManifest } from "../oci/manifest.ts";
 import { referencesOf, type References } from "../oci/references.ts";
 import { layout } from "../registry/layout.ts";
 import { ObjectTooLargeError, type StorageDriver } from "../storage/driver.ts";
@@ -19,6 +20,13 @@ export async function readReferences(driver: StorageDriver, digest: Digest): Pro
   const references = referencesOf(bytes);
   if (references === undefined) throw unreliable(digest, "it is no JSON object");
   return references;
+}
+
+/** The blobs that a push of ours has promised to a manifest; none where we would not have taken it, or its bytes are gone. */
+export async function readPromised(driver: StorageDriver, digest: Digest): Promise<readonly Digest[]> {
+  const bytes = await readBytes(driver, digest);
+  const manifest = bytes === undefined ? undefined : readStoredManifest(bytes);
+  return manifest?.blobs.map((blob) => blob.digest) ?? [];
 }
 
 async function readBytes(driver: StorageDriver, digest: Digest): Promise<Uint8Array | undefined> {

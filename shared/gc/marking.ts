@@ -6,14 +6,15 @@ import { layout } from "../registry/layout.ts";
 import { readLink } from "../registry/link.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
+import { Aliases, type AliasLink } from "./aliases.ts";
 import { BlobTable } from "./blob-table.ts";
 import { Bits, Uints } from "./columns.ts";
 import type { Deadline } from "./deadline.ts";
 import { MarkingFault } from "./faults.ts";
-import { refuseForeignPush, refuseForeignSessions, youngRevisions, type YoungRevision } from "./foreign-writes.ts";
+import { PushWatch, refuseForeignSessions } from "./foreign-writes.ts";
 import { blobCuts, listOnce, listRanges, rangesCutAt, type KeyRange } from "./key-ranges.ts";
 import { addUnstored } from "./links-without-bytes.ts";
-import { readReferences } from "./manifest-references.ts";
+import { readPromised, readReferences } from "./manifest-references.ts";
 import type { ReferenceMemory } from "./reference-memory.ts";
 import { RepositoryTable, type OddLink } from "./repository-table.ts";
 import type { Retention } from "./retention.ts";
@@ -42,14 +43,6 @@ export interface MarkingOptions {
 
 /** Where the marking is. */
 type MarkingStep = "list blobs" | "list repositories" | "read links" | "read manifests" | "read tags" | "done";
-
-/** A link to a blob under another digest than its path says. */
-export interface AliasLink {
-  readonly key: string;
-  readonly repository: string;
-  readonly target: number;
-  readonly digest: Digest;
-}
 
 interface Meta {
   step: MarkingStep;
@@ -85,10 +78,8 @@ export class Marking {
   readonly #meta: Meta;
   #blobRanges: BlobTable[] = [];
   #known = new Bits(0);
-  /** Of each alias, what it leads to. */
-  readonly #aliasTargets: Map<Digest, number>;
-  /** For manifests with a young revision: the repositories, as table and number. */
-  #young: ReadonlyMap<number, readonly YoungRevision[]> | undefined;
+  readonly #aliases: Aliases;
+  #pushes: PushWatch | undefined;
 
   constructor(driver: StorageDriver, memory: ReferenceMemory, options: MarkingOptions, snapshot?: Snapshot) {
     this.#driver = driver;
@@ -106,7 +97,7 @@ export class Marking {
       rememberedManifests: 0,
       incomplete: 0,
     };
-    this.#aliasTargets = new Map(this.#meta.aliases.map(({ digest, target }) => [digest, target]));
+    this.#aliases = new Aliases(this.#meta.aliases);
     const arrays = snapshot?.arrays ?? {};
     this.needing = new Uints(arrays["needing"] as Uint32Array<ArrayBuffer> | undefined);
     this.needed = new Uints(arrays["needed"] as Uint32Array<ArrayBuffer> | undefined);
@@ -156,7 +147,7 @@ export class Marking {
   }
 
   get aliases(): readonly AliasLink[] {
-    return this.#meta.aliases;
+    return this.#aliases.links;
   }
 
   /** Revisions that are none of the tables': nothing may be decided about them. */
@@ -305,10 +296,7 @@ export class Marking {
     this.blobs.touch(row, modified);
     // By an algorithm that we cannot read in manifests: whoever refers to it, it stays.
     if (digest === undefined) this.live.add(row);
-    else {
-      this.#meta.aliases.push({ key, repository, target: row, digest });
-      this.#aliasTargets.set(digest, row);
-    }
+    else this.#aliases.add({ key, repository, target: row, digest, modified });
   }
 
   /** A revision that is not in the tables: newer than the list of blobs, or stored under another digest. */
@@ -328,16 +316,21 @@ export class Marking {
     const meta = this.#meta;
     const wanted = new Bits(this.blobs.length);
     for (const { revisions } of this.repositories) for (const row of revisions.view()) wanted.add(row);
+    const { times, force } = this.#options;
+    const known = { repositories: this.repositories, blobs: this.blobs, aliases: this.#aliases };
+    this.#pushes = force ? undefined : new PushWatch({ ...known, times, horizon: this.#horizon() });
+    const readBlobs = async (digest: Digest): Promise<readonly Digest[]> => await readPromised(this.#driver, digest);
 
     await this.#memory.read(({ digest, references }) => {
       const row = this.blobs.find(digest);
       if (row === undefined || !wanted.has(row)) return false;
       if (!this.#known.has(row)) {
-        this.#mark(row, digest, references);
+        this.#mark(row, references);
         meta.rememberedManifests++;
       }
       return true;
     });
+    await this.#pushes?.refuse(readBlobs);
 
     let batch: number[] = [];
     const read = async (): Promise<void> => {
@@ -348,9 +341,10 @@ export class Marking {
         return { row, digest, references };
       });
       for (const { row, digest, references } of found) {
-        this.#mark(row, digest, references);
+        this.#mark(row, references);
         await this.#memory.add({ digest, references });
       }
+      await this.#pushes?.refuse(readBlobs);
       meta.readManifests += batch.length;
       batch = [];
     };
@@ -368,26 +362,18 @@ export class Marking {
   }
 
   /** A manifest of some repository is live, and so is all that it refers to. */
-  #mark(row: number, digest: Digest, { blobs, manifests, subject }: References): void {
+  #mark(row: number, { blobs, manifests, subject }: References): void {
     this.#known.add(row);
     this.live.add(row);
     let complete = true;
-    const rows: number[] = [];
-    for (const blob of blobs) {
-      const kept = this.#keep(blob);
-      if (kept === undefined) complete = false;
-      else rows.push(kept);
-    }
+    for (const blob of blobs) if (this.#keep(blob).length === 0) complete = false;
     for (const manifest of manifests) {
-      const child = this.#keep(manifest);
-      if (child !== undefined && this.#options.retention.isActive) this.#need(row, child);
+      for (const child of this.#keep(manifest)) if (this.#options.retention.isActive) this.#need(row, child);
     }
     if (!complete) this.#meta.incomplete++;
     const subjectRow = subject === undefined ? undefined : this.blobs.find(subject);
     if (subjectRow !== undefined && this.#options.retention.isActive) this.#need(subjectRow, row);
-    if (this.#options.force) return;
-    this.#young ??= youngRevisions(this.repositories, this.#horizon());
-    refuseForeignPush(this.#young.get(row) ?? [], digest, rows, this.blobs, this.#options.times);
+    this.#pushes?.look(row, blobs);
   }
 
   #need(needing: number, needed: number): void {
@@ -417,12 +403,19 @@ export class Marking {
     return tagNames.length >= all.length;
   }
 
-  /** Keeps a blob, or the links to what is not stored; gives its row, undefined where it is not stored. */
-  #keep(digest: Digest): number | undefined {
-    const row = this.blobs.find(digest) ?? this.#aliasTargets.get(digest);
-    const kept = row ?? this.blobs.findUnstored(digest);
-    if (kept !== undefined) this.live.add(kept);
-    return row;
+  /** Keeps what a digest names, or the links to what is not stored; gives the rows of what is stored. */
+  #keep(digest: Digest): number[] {
+    const rows = this.#rowsOf(digest);
+    for (const row of rows) this.live.add(row);
+    const unstored = this.blobs.findUnstored(digest);
+    if (unstored !== undefined) this.live.add(unstored);
+    return rows;
+  }
+
+  /** What is stored under a digest may be another repository's, while this one has an alias: so what that leads to, too. */
+  #rowsOf(digest: Digest): number[] {
+    const stored = this.blobs.find(digest);
+    return [...(stored === undefined ? [] : [stored]), ...this.#aliases.targetsOf(digest)];
   }
 
   #horizon(): number {

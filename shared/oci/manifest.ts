@@ -144,7 +144,7 @@ function mediaTypeOfStored(json: Json): ManifestMediaType {
   if (typeof declared === "string") {
     return isManifestMediaType(declared) ? declared : invalid("mediaType is not one of the accepted");
   }
-  return json["manifests"] === undefined ? OCI_MANIFEST : OCI_INDEX;
+  return json["manifests"] == null ? OCI_MANIFEST : OCI_INDEX;
 }
 
 function read(json: Json, mediaType: ManifestMediaType): Manifest {

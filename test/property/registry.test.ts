@@ -5,6 +5,7 @@ import { parseRanges } from "../../functions/registry/conditional.ts";
 import { parseTarget } from "../../functions/registry/target.ts";
 import { RegistryError } from "../../shared/oci/error.ts";
 import { nativeHasher, resumableHasher, resumeHasher } from "../../shared/oci/hasher.ts";
+import { DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../shared/oci/media-type.ts";
 import { parseManifest, readStoredManifest, storedMediaType } from "../../shared/oci/manifest.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
 import { createTestApp } from "../support/app.ts";
@@ -94,6 +95,39 @@ describe("any bytes", () => {
         expect(storedMediaType(bytes)).toMatch(/^[\w.+-]+\/[\w.+-]+$/);
       }),
     );
+  });
+});
+
+describe("any manifest that is accepted", () => {
+  it("is read, and served, as what it was pushed as", () => {
+    const descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar", digest: sha256("x"), size: 1 };
+    const absent = undefined;
+    const list = fc.constantFrom(absent, absent, null, [], [descriptor]);
+    const types = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST];
+    const manifest = fc.record({
+      schemaVersion: fc.constant(2),
+      mediaType: fc.constantFrom(absent, absent, ...types),
+      config: fc.constantFrom(absent, descriptor, descriptor),
+      subject: fc.constantFrom(absent, null, descriptor),
+      ...{ layers: list, manifests: list, fsLayers: fc.constantFrom(absent, absent, null, []) },
+    });
+    let accepted = 0;
+    fc.assert(
+      fc.property(manifest, fc.constantFrom(absent, ...types), (json, type) => {
+        const bytes = Buffer.from(JSON.stringify(json));
+        let pushed;
+        try {
+          pushed = parseManifest(bytes, type);
+        } catch {
+          return;
+        }
+        accepted++;
+        expect(readStoredManifest(bytes)).toEqual(pushed);
+        expect(storedMediaType(bytes)).toBe(pushed.mediaType);
+      }),
+      { numRuns: 5000 },
+    );
+    expect(accepted).toBeGreaterThan(100);
   });
 });
 
