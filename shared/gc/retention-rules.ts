@@ -55,6 +55,7 @@ function rememberingLast(ask: (name: string) => boolean): (name: string) => bool
 
 /** Tags that are named after a manifest: signatures and the like, and the fallback of the referrers API. */
 const NAMED_AFTER = /^(sha256|sha512)-([0-9a-f]{64,128})(?:\.[A-Za-z0-9]+)?$/;
+const NAMED_HEX = 64;
 
 /** A day: how exactly it is known when something was pulled. */
 const PULL_SLACK_MS = 24 * 60 * 60 * 1000;
@@ -79,18 +80,19 @@ function compile(rule: RetentionRule, index: number): Compiled {
 
 function expiredTags(rules: readonly Compiled[], facts: RepositoryFacts): ExpiredTag[] {
   const expired: ExpiredTag[] = [];
-  const governed = new Map<Compiled, TagFacts[]>();
+  const governed = new Map<Compiled, TagFacts[]>(rules.map((rule) => [rule, []]));
+  const subjects = new Map(facts.revisions.map(({ digest }) => [nameAfter(digest), digest]));
   for (const fact of facts.tags) {
     const rule = rules.find(({ isAbout }) => isAbout(facts.name, fact.tag));
     if (rule?.rule.keep === undefined) continue;
-    const after = subjectOf(fact.tag, facts);
-    if (after === undefined) governed.set(rule, [...(governed.get(rule) ?? []), fact]);
+    const after = subjectOf(fact.tag, subjects);
+    if (after === undefined) governed.get(rule)?.push(fact);
     else if (after !== "elsewhere") {
       const { tag, digest } = fact;
       expired.push({ tag, digest, reason: `${rule.name}: what it belongs to goes`, with: after });
     }
   }
-  for (const [rule, tags] of governed) expired.push(...expiredBy(rule, tags, facts));
+  for (const [rule, tags] of governed) for (const one of expiredBy(rule, tags, facts)) expired.push(one);
   return expired;
 }
 
@@ -138,13 +140,20 @@ function isPulled(digest: Digest, { pulledWithinMs }: KeepConditions, facts: Rep
   return last !== undefined && isYounger(last, pulledWithinMs + PULL_SLACK_MS, asOf);
 }
 
-/** The manifest of this repository that a tag is named after. It may be one of another repository, as cosign can be told. */
-function subjectOf(tag: string, { revisions }: RepositoryFacts): Digest | "elsewhere" | undefined {
+/**
+ * The manifest that a tag is named after, of those of this repository by `nameAfter`. It may be one of another repository,
+ * as cosign can be told.
+ */
+function subjectOf(tag: string, subjects: ReadonlyMap<string, Digest>): Digest | "elsewhere" | undefined {
   const [, algorithm, hex = ""] = NAMED_AFTER.exec(tag) ?? [];
   if (algorithm === undefined) return undefined;
-  // The fallback of the referrers API cuts what is longer.
-  const subject = revisions.find(({ digest }) => algorithmOf(digest) === algorithm && hexOf(digest).startsWith(hex));
-  return subject?.digest ?? "elsewhere";
+  const subject = subjects.get(`${algorithm}-${hex.slice(0, NAMED_HEX)}`);
+  return subject !== undefined && hexOf(subject).startsWith(hex) ? subject : "elsewhere";
+}
+
+/** What every tag begins with that is named after a manifest: the fallback of the referrers API cuts what is longer. */
+function nameAfter(digest: Digest): string {
+  return `${algorithmOf(digest)}-${hexOf(digest).slice(0, NAMED_HEX)}`;
 }
 
 function reasonsOf({ last, matching, youngerThanMs, pulledWithinMs }: KeepConditions): string[] {

@@ -8,6 +8,9 @@ import type { RepositoryTable } from "./repository-table.ts";
 import type { ExpiredTag, RepositoryFacts, Retention } from "./retention.ts";
 import { secondsOf } from "./times.ts";
 
+/** What a plan needs of what was listed and read. */
+export type Marked = Pick<Marking, "blobs" | "repositories" | "needing" | "needed" | "extraRevisions" | "tagNames">;
+
 /** A manifest that may be taken out of its repository, or what is left of one in our index of referrers, or a tag. */
 export interface RevisionItem {
   readonly repository: RepositoryName;
@@ -32,7 +35,7 @@ export interface RevisionItem {
  * children. A manifest whose tag goes stays: a later run finds it untagged.
  */
 export function planRevisions(
-  marking: Marking,
+  marking: Marked,
   retention: Retention,
   pulls: PullTable,
   asOf: Date,
@@ -75,7 +78,7 @@ export function planRevisions(
 }
 
 interface RepositoryToPlan {
-  readonly marking: Marking;
+  readonly marking: Marked;
   readonly table: RepositoryTable;
   readonly repository: number;
   readonly needs: Needs;
@@ -194,7 +197,7 @@ class Needs {
   readonly #starts: Uint32Array;
   readonly #rows: Uint32Array;
 
-  constructor({ needing, needed, blobs }: Marking) {
+  constructor({ needing, needed, blobs }: Marked) {
     this.#starts = new Uint32Array(blobs.length + 1);
     for (const row of needing.view()) this.#starts[row + 1] = (this.#starts[row + 1] as number) + 1;
     for (let row = 0; row < blobs.length; row++) {
