@@ -14,14 +14,15 @@ of its own and deletes that again. HOST is a name, or a URL where it speaks plai
   --repository NAME   where it pushes (lading/doctor)
   --uploads URL       the address for uploads, where the registry sends nobody there
   --quick             no body above 8 MB
+  --at-once N         how many requests it sends at once (30, three times what a new AWS account may run)
   --bucket NAME       looks at the bucket too, with the credentials of the AWS command line
   --region REGION     of the bucket
 
 LADING_USER and LADING_PASSWORD say who asks: somebody who may push. Ends with 1 where something fails.
 `;
 
-/** Three times what a new AWS account may run. */
-const AT_ONCE = 30;
+const AT_ONCE = "30";
+const MOST_AT_ONCE = 1000;
 const QUICK_BYTES = 8_000_000;
 const MARKS = { pass: "pass", note: "note", fail: "FAIL" } as const;
 
@@ -63,6 +64,7 @@ function readArgs(args: readonly string[], env: Readonly<Record<string, string |
     options: {
       help: { type: "boolean", short: "h" },
       quick: { type: "boolean" },
+      "at-once": { type: "string", default: AT_ONCE },
       repository: { type: "string" },
       uploads: { type: "string" },
       bucket: { type: "string" },
@@ -74,6 +76,10 @@ function readArgs(args: readonly string[], env: Readonly<Record<string, string |
   if (host === undefined || more.length > 0) throw new Error("expected one host");
   const { LADING_USER: name, LADING_PASSWORD: password } = env;
   if ((name === undefined) !== (password === undefined)) throw new Error("LADING_USER and LADING_PASSWORD go together");
+  const atOnce = Number(values["at-once"]);
+  if (!Number.isInteger(atOnce) || atOnce < 1 || atOnce > MOST_AT_ONCE) {
+    throw new Error(`--at-once: expected a number from 1 to ${MOST_AT_ONCE}`);
+  }
   const { uploads, bucket, region, repository = "lading/doctor" } = values;
   return {
     visit: {
@@ -81,7 +87,7 @@ function readArgs(args: readonly string[], env: Readonly<Record<string, string |
       ...(uploads === undefined ? {} : { uploads: urlOf(uploads) }),
       ...(name === undefined || password === undefined ? {} : { user: { name, password } }),
       repository,
-      atOnce: AT_ONCE,
+      atOnce,
       bodies: BODY_SIZES.filter((size) => values.quick !== true || size <= QUICK_BYTES),
     },
     ...(bucket === undefined ? {} : { bucket: { bucket, ...(region === undefined ? {} : { region }) } }),

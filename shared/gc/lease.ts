@@ -102,7 +102,7 @@ export class Lease {
   /** Gives it back, with what the next one is to know. */
   async release(content: LeaseContent): Promise<void> {
     this.content = content;
-    await this.#write(0);
+    await this.#write(-this.#asOf.getTime()); // free by any clock
   }
 
   /** `ms` counts from when it was taken. */

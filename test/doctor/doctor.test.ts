@@ -134,7 +134,8 @@ describe("the command", () => {
     const env = { LADING_USER: user.name, LADING_PASSWORD: user.password };
     try {
       const trusted = { ...env, NODE_EXTRA_CA_CERTS: path.join(folder, "cert.pem") };
-      const soon = await lading(["--quick", tls.url.replace("https://", "")], trusted);
+      // As many as there are processes: more are refused or not by how fast these are.
+      const soon = await lading(["--quick", "--at-once", "12", tls.url.replace("https://", "")], trusted);
       expect(soon.code).toBe(1);
       expect(soon.out).toMatch(/FAIL {2}tls +registry: the certificate ends in [23] days/);
       expect(soon.out).toMatch(/\d+ passed, \d+ to know, 1 failed/);
@@ -146,7 +147,8 @@ describe("the command", () => {
 
   it("says how it is called", async () => {
     expect((await lading(["--help"])).out).toMatch(/^usage: lading doctor/);
-    for (const args of [[], ["a", "b"], ["--what"], ["http://"]]) expect((await lading(args)).out).toMatch(/usage:/);
+    for (const args of [[], ["a", "b"], ["--what"], ["http://"], ["a", "--at-once", "0"]])
+      expect((await lading(args)).out).toMatch(/usage:/);
   });
 });
 

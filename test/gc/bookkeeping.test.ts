@@ -70,6 +70,16 @@ describe("a run that was left", () => {
   });
 });
 
+describe("a lease", () => {
+  it("that was given back is free by any clock", async () => {
+    const world = new World();
+    await world.image("r", ["layer"], { tag: "v1" });
+    await world.collector().step({ ms: Infinity });
+    world.time -= 1800_000;
+    expect((await world.collector().step({ ms: Infinity })).state).toBe("done");
+  });
+});
+
 describe("a lease that was written while a clock was ten years ahead", () => {
   it("does not stop the next run, and its last run does not keep the next night's from beginning", async () => {
     const world = new World();
