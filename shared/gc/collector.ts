@@ -19,10 +19,12 @@ import { listChildren, PreconditionFailedError, type StorageDriver } from "../st
 import { jsonOf } from "../storage/json.ts";
 import { limited } from "../storage/limited.ts";
 import { Deadline } from "./deadline.ts";
+import { isNumbered } from "./journal.ts";
 import { Lease, type LastRun } from "./lease.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
 import { Run, type RunOptions, type RunState } from "./run.ts";
+import { goneCounts } from "./runs.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
 import { deleteBelow, undoingOf, type Undoing } from "./trash.ts";
@@ -241,7 +243,12 @@ class Step {
     const { requests } = state.counts;
     for (const kind of ["list", "get", "put", "delete"] as const) requests[kind] += this.#counts.requests[kind];
     Object.assign(this.#counts, state.counts);
-    return Run.resume(this.#driver, this.#options, { ...state, counts: this.#counts }, snapshot);
+    return Run.resume(
+      this.#driver,
+      this.#options,
+      { ...state, counts: this.#counts },
+      snapshot,
+    );
   }
 
   async #keepLease(): Promise<boolean> {
@@ -272,6 +279,9 @@ class Step {
   async #end(run: Run, failure?: Error): Promise<StepOutcome> {
     const { dryRun, cannotUndo } = this.#options;
     const { id, begun } = run.state;
+    // In a run that one process did in one go nothing is deleted that it has not counted.
+    if (failure === undefined && this.#etag !== undefined) await this.#countOthers(run);
+    if (failure !== undefined && !dryRun) await this.#countOthers(run).catch(() => undefined);
     this.#counts.seconds += (this.#elapsed() - this.#started) / 1000;
     const summary: Summary = {
       run: id,
@@ -292,6 +302,20 @@ class Step {
       last: this.#last(new Date(begun).getTime(), summary.outcome),
     });
     return { state: "done", summary };
+  }
+
+  /** Counts what is gone of batches that were begun and not counted: whoever did so was killed, stood still, or met a fault. */
+  async #countOthers(run: Run): Promise<void> {
+    const counted = new Set(run.state.journal);
+    const isOther = (batch: string): boolean => !counted.has(batch) && !isNumbered(batch);
+    const { blobs, bytes, manifests, tags } = await goneCounts(this.#driver, run.state.id, isOther);
+    const counts = this.#counts;
+    counts.deleted += blobs;
+    counts.deletedBytes += bytes;
+    counts.deletedManifests += manifests;
+    counts.deletedTags += tags;
+    // This process came to the same things, whose marks were others' by then.
+    counts.lost = Math.max(0, counts.lost - blobs - manifests - tags);
   }
 
   /** Removes what this run kept for its next step, and what is left of runs of long ago. */

@@ -1,13 +1,13 @@
 /**
  * What a run deleted, written before it does, so that it can be undone.
  *
- *     _gc/runs/<run>/journal/<batch>      JournalBatch, as JSON
+ *     _gc/runs/<run>/journal/<name>       JournalBatch, as JSON; for names see `journalName`
  *     _gc/runs/<run>/summary              Summary, as JSON
  *     _gc/runs/<run>.undone               UndoRecord, as JSON
  */
 import type { Digest } from "../oci/digest.ts";
 import { layout } from "../registry/layout.ts";
-import { listKeys, type StorageDriver } from "../storage/driver.ts";
+import { listKeys, type Permit, type StorageDriver } from "../storage/driver.ts";
 
 /** The largest journal object: a batch has some thousand keys. */
 const JOURNAL_BYTES = 64 * 1024 * 1024;
@@ -43,19 +43,39 @@ export interface JournalBatch {
   readonly entries: readonly JournalEntry[];
 }
 
+/**
+ * A name for the batch that is deleted with a permit, `<since>-<batch>-<nonce of the permit>`: no other process writes it,
+ * be it at the same run too, and names are in the order of time. Those that older versions wrote, `000000` and so on, come
+ * before.
+ */
+export function journalName({ id, since }: Permit, batch: number): string {
+  const time = since.toISOString().replaceAll(/[-:.]/g, "");
+  return `${time}-${String(batch).padStart(6, "0")}-${id.slice(id.indexOf("/") + 1)}`;
+}
+
+/** Was it written by an older version, which named batches by their number alone? */
+export function isNumbered(name: string): boolean {
+  return /^\d+$/.test(name);
+}
+
 /** Writes one batch. Durable when it answers. */
 export async function writeJournal(
   driver: StorageDriver,
   run: string,
-  batch: number,
+  name: string,
   content: JournalBatch,
 ): Promise<void> {
-  await driver.put(`${journalOf(run)}${String(batch).padStart(6, "0")}`, Buffer.from(JSON.stringify(content)));
+  await driver.put(`${journalOf(run)}${name}`, Buffer.from(JSON.stringify(content)));
 }
 
-/** All batches of a run, in order. */
-export async function* readJournal(driver: StorageDriver, run: string): AsyncGenerator<JournalBatch> {
+/** The batches of a run, in order: all, or those whose names are wanted. */
+export async function* readJournal(
+  driver: StorageDriver,
+  run: string,
+  isWanted: (name: string) => boolean = () => true,
+): AsyncGenerator<JournalBatch> {
   for await (const { key } of listKeys(driver, journalOf(run))) {
+    if (!isWanted(key.slice(key.lastIndexOf("/") + 1))) continue;
     const bytes = await driver.read(key, JOURNAL_BYTES);
     if (bytes !== undefined) yield JSON.parse(Buffer.from(bytes).toString()) as JournalBatch;
   }

@@ -19,7 +19,7 @@ import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
-import { Sweeper } from "./sweeping.ts";
+import { Sweeper, type Swept } from "./sweeping.ts";
 import { horizonSeconds, momentOf } from "./times.ts";
 import { emptyTrash, SetAside } from "./trash.ts";
 
@@ -64,7 +64,8 @@ export interface RunState {
   phase: Phase;
   /** How much of the phase is done. */
   cursor: number;
-  batches: number;
+  /** Batches of the journal that `counts` has, by their names. Others were written by a process that was killed, or stood still. */
+  readonly journal: string[];
   /** Manifests and tags that this run has deleted, by their place in the plan. */
   deletedManifests: number[];
   counts: Counts;
@@ -93,7 +94,7 @@ export class Run {
     this.#pulls = parts.pulls;
     this.#cuts = parts.cuts;
     const aside = options.setAside ? new SetAside(driver, state.id) : undefined;
-    this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.batches, aside);
+    this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.journal.length, aside);
   }
 
   /** Step 1: lists the marks, and ends permits that expired. The store's time before that is the run's. */
@@ -111,7 +112,7 @@ export class Run {
       begun: begun.toISOString(),
       phase: "marking",
       cursor: 0,
-      batches: 0,
+      journal: [],
       deletedManifests: [],
       counts,
     };
@@ -394,8 +395,8 @@ export class Run {
     this.#enter("uploads");
   }
 
-  #add(swept: { readonly lost: number; readonly refused: number } | undefined): void {
-    this.state.batches = this.#sweeper.batches;
+  #add(swept: Omit<Swept<unknown>, "deleted"> | undefined): void {
+    if (swept?.journal !== undefined) this.state.journal.push(swept.journal);
     this.state.counts.lost += swept?.lost ?? 0;
     this.state.counts.refused += swept?.refused ?? 0;
   }

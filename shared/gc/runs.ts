@@ -1,8 +1,14 @@
+import type { RepositoryName, Tag } from "../oci/reference.ts";
+import { layout } from "../registry/layout.ts";
+import { mapLimit } from "../storage/concurrency.ts";
 import type { StorageDriver } from "../storage/driver.ts";
-import { kindOf, readJournal } from "./journal.ts";
+import { kindOf, readJournal, type JournalEntry } from "./journal.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import { readSummary, type Amount, type Summary } from "./summary.ts";
 import { readUndoRecord, type UndoRecord } from "./undo-record.ts";
+
+/** Side by side. */
+const HEADS = 24;
 
 /** A run that something is kept of. */
 export interface KeptRun {
@@ -30,7 +36,7 @@ export async function keptRuns(driver: StorageDriver): Promise<KeptRun[]> {
   return kept;
 }
 
-const COUNTED = { blob: "blobs", manifest: "manifests", tag: "tags" } as const;
+const COUNTED = { blob: "blobs", links: "blobs", manifest: "manifests", tag: "tags" } as const;
 
 /**
  * What a run deleted, by its journal: also of a run that did not come to its end. Some of it may have been left alone. Links
@@ -39,12 +45,36 @@ const COUNTED = { blob: "blobs", manifest: "manifests", tag: "tags" } as const;
 export async function journalCounts(driver: StorageDriver, run: string): Promise<Amount> {
   const counts = { blobs: 0, bytes: 0, manifests: 0, tags: 0 };
   for await (const { entries } of readJournal(driver, run)) {
-    for (const entry of entries) {
-      const kind = kindOf(entry);
-      if (kind === "links") continue;
-      counts[COUNTED[kind]]++;
-      counts.bytes += entry.size ?? 0;
-    }
+    for (const entry of entries) if (kindOf(entry) !== "links") add(counts, entry);
   }
   return counts;
+}
+
+/**
+ * What is gone of some batches of a run's journal, by the key of each thing that goes last: a HEAD each. Links to what has
+ * no bytes count as a blob, as in a summary.
+ */
+export async function goneCounts(
+  driver: StorageDriver,
+  run: string,
+  isWanted: (batch: string) => boolean,
+): Promise<Amount> {
+  const counts = { blobs: 0, bytes: 0, manifests: 0, tags: 0 };
+  for await (const { entries } of readJournal(driver, run, isWanted)) {
+    const there = await mapLimit(entries, HEADS, async (entry) => await driver.head(lastKeyOf(entry)));
+    entries.forEach((entry, index) => {
+      if (there[index] === undefined) add(counts, entry);
+    });
+  }
+  return counts;
+}
+
+function lastKeyOf({ repository, tag, links, bytes }: JournalEntry): string {
+  if (tag !== undefined) return layout.tagLink(repository as RepositoryName, tag as Tag);
+  return bytes ?? links.at(-1) ?? "";
+}
+
+function add(counts: { -readonly [K in keyof Amount]: Amount[K] }, entry: JournalEntry): void {
+  counts[COUNTED[kindOf(entry)]]++;
+  counts.bytes += entry.size ?? 0;
 }

@@ -23,7 +23,12 @@ export interface Amount {
   readonly tags: number;
 }
 
-/** What is counted as a run goes on. What is optional older runs have not counted. */
+/**
+ * What is counted as a run goes on. What is optional older runs have not counted.
+ *
+ * Of a step that was killed, or that another took the place of, only what it deleted is counted: that of which the last key
+ * was gone when the run ended. What it condemned is among `lost`, and its time, requests, refusals and uploads nowhere.
+ */
 export interface Counts {
   /** Blobs that are stored, and those of them that something needs. Manifests are blobs too. */
   blobs: number;

@@ -4,7 +4,7 @@ import { layout } from "../registry/layout.ts";
 import type { Marks } from "../registry/marks.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { PreconditionFailedError, type FencedDelete, type Permit, type StorageDriver } from "../storage/driver.ts";
-import { writeJournal, type JournalEntry } from "./journal.ts";
+import { journalName, writeJournal, type JournalEntry } from "./journal.ts";
 import type { ListedMark } from "./mark-table.ts";
 import type { SetAside } from "./trash.ts";
 
@@ -33,6 +33,8 @@ export interface Swept<T> {
   readonly lost: number;
   /** The store refused, since the permit was over: another run will take them. */
   readonly refused: number;
+  /** The name of its batch in the journal; undefined where there was nothing to delete. */
+  readonly journal: string | undefined;
 }
 
 /** Leave to delete marks that mean "absent". */
@@ -52,17 +54,13 @@ export class Sweeper {
   readonly #aside: SetAside | undefined;
   #batches: number;
 
-  /** `batches`: how many journal entries the run has written. `aside`: where copies are put first, if they are. */
+  /** `batches`: how many the run has swept before. `aside`: where copies are put first, if they are. */
   constructor(driver: StorageDriver, marks: Marks, run: string, batches: number, aside: SetAside | undefined) {
     this.#driver = driver;
     this.#marks = marks;
     this.#run = run;
     this.#batches = batches;
     this.#aside = aside;
-  }
-
-  get batches(): number {
-    return this.#batches;
   }
 
   /** Condemns what was found to be garbage; gives how many marks were not as they were listed any more, and when the last of the others was written. */
@@ -127,7 +125,7 @@ export class Sweeper {
     const lost = items.length - won.length;
     if (won.length === 0) {
       await this.#driver.fenced.revoke(id);
-      return { deleted: [], lost, refused: 0 };
+      return { deleted: [], lost, refused: 0, journal: undefined };
     }
 
     const entries = won.map(({ item: { digest, repository, tag, links, bytes, size } }) => {
@@ -140,7 +138,8 @@ export class Sweeper {
         ...(size !== undefined && { size }),
       };
     });
-    await writeJournal(this.#driver, this.#run, this.#batches++, { permit: id, entries });
+    const journal = journalName(permit, this.#batches++);
+    await writeJournal(this.#driver, this.#run, journal, { permit: id, entries });
 
     const refused = new Set<string>();
     await this.#delete(
@@ -162,7 +161,7 @@ export class Sweeper {
       await this.#written(async () => await this.#marks.write(item.mark.key, "swept", { etag }));
     });
     await this.#driver.fenced.revoke(id);
-    return { deleted: gone.map(({ item }) => item), lost, refused: won.length - gone.length };
+    return { deleted: gone.map(({ item }) => item), lost, refused: won.length - gone.length, journal };
   }
 
   /**
