@@ -23,7 +23,8 @@ import { isNumbered } from "./journal.ts";
 import { Lease, type LastRun } from "./lease.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
-import { Run, type RunOptions, type RunState } from "./run.ts";
+import { Run, type RunOptions } from "./run.ts";
+import type { RunState } from "./run-state.ts";
 import { goneCounts } from "./runs.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
@@ -243,12 +244,7 @@ class Step {
     const { requests } = state.counts;
     for (const kind of ["list", "get", "put", "delete"] as const) requests[kind] += this.#counts.requests[kind];
     Object.assign(this.#counts, state.counts);
-    return Run.resume(
-      this.#driver,
-      this.#options,
-      { ...state, counts: this.#counts },
-      snapshot,
-    );
+    return Run.resume(this.#driver, this.#options, { ...state, counts: this.#counts }, snapshot);
   }
 
   async #keepLease(): Promise<boolean> {

@@ -81,6 +81,13 @@ export async function* readJournal(
   }
 }
 
+/** What was to be deleted with a permit. Empty where no batch has its name: it is forgotten, or an older version's. */
+export async function readBatch(driver: StorageDriver, permit: Permit["id"]): Promise<readonly JournalEntry[]> {
+  const [run = "", nonce = ""] = permit.split("/");
+  for await (const { entries } of readJournal(driver, run, (name) => name.endsWith(`-${nonce}`))) return entries;
+  return [];
+}
+
 function journalOf(run: string): string {
   return `${layout.gcRun(run)}journal/`;
 }

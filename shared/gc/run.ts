@@ -17,6 +17,7 @@ import { ReferenceMemory } from "./reference-memory.ts";
 import { listingCuts } from "./repository-table.ts";
 import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
+import type { RunState } from "./run-state.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper, type Swept } from "./sweeping.ts";
@@ -54,21 +55,6 @@ export interface RunOptions {
   readonly report?: ((event: GcEvent) => void) | undefined;
   /** Called when a part of the work is done, with its name: for a progress bar, and measurements. */
   readonly onPhase?: ((done: string) => void) | undefined;
-}
-
-/** What is kept of a run between two steps, besides its snapshot. Plain JSON. */
-export interface RunState {
-  readonly id: string;
-  /** ISO 8601. */
-  readonly begun: string;
-  phase: Phase;
-  /** How much of the phase is done. */
-  cursor: number;
-  /** Batches of the journal that `counts` has, by their names. Others were written by a process that was killed, or stood still. */
-  readonly journal: string[];
-  /** Manifests and tags that this run has deleted, by their place in the plan. */
-  deletedManifests: number[];
-  counts: Counts;
 }
 
 /** One run over a storage, in memory. `advance` does some of it; in between it can be kept, and go on elsewhere. */

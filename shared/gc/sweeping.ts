@@ -4,7 +4,7 @@ import { layout } from "../registry/layout.ts";
 import type { Marks } from "../registry/marks.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { PreconditionFailedError, type FencedDelete, type Permit, type StorageDriver } from "../storage/driver.ts";
-import { journalName, writeJournal, type JournalEntry } from "./journal.ts";
+import { journalName, readBatch, writeJournal, type JournalEntry } from "./journal.ts";
 import type { ListedMark } from "./mark-table.ts";
 import type { SetAside } from "./trash.ts";
 
@@ -128,10 +128,11 @@ export class Sweeper {
       return { deleted: [], lost, refused: 0, journal: undefined };
     }
 
-    const entries = won.map(({ item: { digest, repository, tag, links, bytes, size } }) => {
+    const entries = won.map(({ item: { digest, repository, tag, links, bytes, size }, before }) => {
       return {
         digest,
-        links,
+        // Whoever began has taken some already: undoing this run brings them back with the rest.
+        links: [...new Set([...(before?.links ?? []), ...links])],
         ...(repository && { repository }),
         ...(tag && { tag }),
         ...(bytes && { bytes }),
@@ -169,13 +170,14 @@ export class Sweeper {
    * was faster with any mark of these, all of them stay, and what was marked is cleared, since nothing was sent under it.
    */
   async #mark<T extends SweepItem>(items: readonly T[], id: Permit["id"]): Promise<MarkedItem<T>[]> {
+    const batches = new Map<string, Promise<readonly JournalEntry[]>>();
     const mark = async (some: readonly T[]): Promise<MarkedItem<T>[]> => {
       const marked = await mapLimit(some, WRITES, async (item) => {
-        if (item.mark.state === "deleting") await this.#revoke(item.mark);
+        const before = item.mark.state === "deleting" ? await this.#takeOver(item, batches) : undefined;
         const written = await this.#written(
           async () => await this.#marks.write(item.mark.key, "deleting", item.mark, id),
         );
-        return written === undefined ? undefined : { item, etag: written.etag };
+        return written === undefined ? undefined : { item, etag: written.etag, before };
       });
       return marked.filter((one) => one !== undefined);
     };
@@ -198,10 +200,26 @@ export class Sweeper {
     for (const key of await this.#driver.fenced.delete(items)) refused.add(key);
   }
 
-  /** Ends the permit of somebody who began to delete and did not come to the end. */
-  async #revoke({ key, etag }: ListedMark): Promise<void> {
+  /** Ends the permit of somebody who began to delete and did not come to the end; gives it. */
+  async #revoke({ key, etag }: ListedMark): Promise<Permit["id"] | undefined> {
     const { mark } = await this.#marks.read(key);
-    if (mark?.etag === etag && mark.permit !== undefined) await this.#driver.fenced.revoke(mark.permit);
+    if (mark?.etag !== etag || mark.permit === undefined) return undefined;
+    await this.#driver.fenced.revoke(mark.permit);
+    return mark.permit;
+  }
+
+  /** The same, but gives what the journal says of the item there: `batches` are those that were read, by their permits. */
+  async #takeOver(
+    { digest, repository, tag, mark }: SweepItem,
+    batches: Map<string, Promise<readonly JournalEntry[]>>,
+  ): Promise<JournalEntry | undefined> {
+    const permit = await this.#revoke(mark);
+    if (permit === undefined) return undefined;
+    const batch = batches.get(permit) ?? readBatch(this.#driver, permit);
+    batches.set(permit, batch);
+    return (await batch).find(
+      (entry) => entry.digest === digest && entry.repository === repository && entry.tag === tag,
+    );
   }
 
   /** Undefined where the mark is not any more what it was. */
@@ -223,6 +241,8 @@ export class Sweeper {
 interface MarkedItem<T> {
   readonly item: T;
   readonly etag: string;
+  /** What the journal of who began has of it, where it is taken over. */
+  readonly before: JournalEntry | undefined;
 }
 
 /** The mark on which all depend that go together. */

@@ -121,7 +121,10 @@ class Undoing {
       const outcome = await this.#bytes(bytes, permit);
       if (outcome === "gone") {
         const keys = [bytes, ...links].map((key) => ({ key, outcome }));
-        return { keys, failure: "its bytes are not kept any more" };
+        const later = (await (this.#later ??= this.#takenLater())).get(bytes);
+        // One run may have taken its links and died, and a later one its bytes.
+        const hint = later === undefined || later === this.#run ? "" : `: undo the later run ${later} that took them`;
+        return { keys, failure: `its bytes are not kept any more${hint}` };
       }
       // Links make it young. What has none is a manifest, which its revision keeps once that is back.
       if (outcome === "restored" && links.length === 0 && size <= limits.manifestBytes) await this.#touch(bytes);
@@ -200,6 +203,7 @@ class Undoing {
   ): Promise<string | undefined> {
     const needed = [
       ...[digest, ...blobs, ...manifests].map((each) => layout.blob(each)),
+      ...blobs.map((blob) => layout.layerLink(name, blob)),
       ...manifests.map((child) => layout.revisionLink(name, child)),
     ];
     const there = await mapLimit(needed, ENTRIES, async (key) => (await this.#driver.head(key)) !== undefined);
@@ -209,14 +213,16 @@ class Undoing {
     return lacking.map((key) => later.get(key)).find((run) => run !== undefined);
   }
 
-  /** Which later run took each key. */
+  /** Which run took each key last: this one or a later one. */
   async #takenLater(): Promise<ReadonlyMap<string, string>> {
     const taken = new Map<string, string>();
     for (const run of await listChildren(this.#driver, layout.gcRuns)) {
       if (run < this.#run) continue;
       for await (const { entries } of readJournal(this.#driver, run)) {
-        for (const { bytes, links } of entries) {
-          for (const key of bytes === undefined ? links : [bytes]) taken.set(key, run);
+        for (const entry of entries) {
+          // Links that led nowhere nobody brings back.
+          if (kindOf(entry) === "links") continue;
+          for (const key of [...entry.links, ...(entry.bytes === undefined ? [] : [entry.bytes])]) taken.set(key, run);
         }
       }
     }
