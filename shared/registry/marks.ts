@@ -22,6 +22,9 @@ const PERMIT_ID = /^[A-Za-z0-9-]{1,100}\/[A-Za-z0-9-]{1,100}$/;
 
 const markBody = z.object({ state: z.enum(STATES), nonce: z.string(), permit: z.string().regex(PERMIT_ID).optional() });
 
+/** How often clearing is begun anew, where others are always faster. */
+const ROUNDS = 8;
+
 /** Far more than a mark has. */
 const MARK_BYTES = 4096;
 
@@ -60,7 +63,7 @@ export type Clearing = "promise" | "commit";
  */
 export type Cleared =
   | { readonly outcome: "clear"; readonly asOf: Date; readonly hadMark: boolean }
-  /** It is being deleted, or, for a promise, was. Nobody may be told that it is there. */
+  /** It is being deleted, others are always faster, or, for a promise, it was deleted. Nobody may be told that it is there. */
   | { readonly outcome: "busy" | "swept" };
 
 /** The marks of a store. */
@@ -112,8 +115,8 @@ export class Marks {
 
   /** Says that somebody wants what is marked. `first` is the mark as it was read already, together with other things. */
   async clear(key: string, who: Clearing, first?: MarkLook): Promise<Cleared> {
-    for (let look = first ?? (await this.read(key)); ; look = await this.read(key)) {
-      const { asOf, mark } = look;
+    for (let round = 1; round <= ROUNDS; round++) {
+      const { asOf, mark } = round === 1 && first !== undefined ? first : await this.read(key);
       const hadMark = mark !== undefined;
       if (!hadMark || mark.state === "cleared") return { outcome: "clear", asOf, hadMark };
       if (mark.state === "deleting" && !this.isOverdue(mark, asOf)) return { outcome: "busy" };
@@ -126,6 +129,7 @@ export class Marks {
         if (!(error instanceof PreconditionFailedError)) throw error;
       }
     }
+    return { outcome: "busy" };
   }
 
   async #look(key: string): ReturnType<StorageDriver["look"]> {

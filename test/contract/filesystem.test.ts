@@ -8,6 +8,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
@@ -287,27 +288,67 @@ describe("compare-and-swap", () => {
   const claim = async (key: string, etag: string, ageMs: number): Promise<void> => {
     await mkdir(claimOf(key, etag), { recursive: true });
     await writeFile(path.join(claimOf(key, etag), "bytes"), "claimed by a process that died");
+    await grow(key, etag, ageMs);
+  };
+  const grow = async (key: string, etag: string, ageMs: number): Promise<void> => {
     const time = new Date(Date.now() - ageMs);
-    await utimes(claimOf(key, etag), time, time);
+    for (const name of await readdir(claimOf(key, etag))) {
+      await utimes(path.join(claimOf(key, etag), name), time, time);
+    }
   };
 
-  it("respects the claim of another process", async () => {
+  it("waits for the claim of another process, and loses to it where that one writes", async () => {
     const { etag } = await driver.put("k", Buffer.from("1"));
-    await claim("k", etag, 1000);
-    for (let i = 0; i < 2; i++) {
-      await expect(driver.put("k", Buffer.from("2"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
-    }
-    expect(await readFile(path.join(folder, "k"), "utf8")).toBe("1");
-    await rm(claimOf("k", etag), { recursive: true });
-    await driver.put("k", Buffer.from("2"), { ifMatch: etag });
+    await claim("k", etag, -HOUR);
+    const waiting = driver.put("k", Buffer.from("2"), { ifMatch: etag });
+    await rename(path.join(claimOf("k", etag), "bytes"), path.join(folder, "k"));
+    await expect(waiting).rejects.toThrow(PreconditionFailedError);
+    expect(await readFile(path.join(folder, "k"), "utf8")).toBe("claimed by a process that died");
+    expect(await filesIn(folder)).toEqual(["k"]);
   });
 
-  it("gives up the claim of a process that died long ago, for the next writer", async () => {
+  it("waits for the claim of another process, and goes on where that one gives up", async () => {
     const { etag } = await driver.put("k", Buffer.from("1"));
-    await claim("k", etag, 2 * HOUR);
-    await expect(driver.put("k", Buffer.from("2"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
-    await driver.put("k", Buffer.from("2"), { ifMatch: etag });
+    await claim("k", etag, -HOUR);
+    const waiting = driver.put("k", Buffer.from("2"), { ifMatch: etag });
+    await rm(claimOf("k", etag), { recursive: true });
+    await waiting;
     expect(await readFile(path.join(folder, "k"), "utf8")).toBe("2");
+  });
+
+  it.each<[what: string, ageMs: number]>([
+    ["died ten seconds ago", 10_000],
+    ["died, and whose clock went an hour ahead", -HOUR],
+  ])("takes the claim of a process that %s", async (_what, ageMs) => {
+    const { etag } = await driver.put("k", Buffer.from("1"));
+    await claim("k", etag, ageMs);
+    const written = await driver.put("k", Buffer.from("2"), { ifMatch: etag });
+    expect(await readFile(path.join(folder, "k"), "utf8")).toBe("2");
+    expect(await filesIn(folder)).toEqual(["k"]);
+    await driver.put("k", Buffer.from("3"), { ifMatch: written.etag });
+  });
+
+  it("lets one of many through where the process that had the claim died", async () => {
+    const { etag } = await driver.put("k", Buffer.from("1"));
+    await claim("k", etag, 10_000);
+    const puts = Array.from({ length: 12 }, async (_, i) => {
+      const process = i % 2 === 0 ? driver : filesystemDriver(folder);
+      return await process.put("k", Buffer.from(`by ${i}`), { ifMatch: etag });
+    });
+    const won = (await Promise.allSettled(puts)).flatMap(({ status }, i) =>
+      status === "fulfilled" ? [`by ${i}`] : [],
+    );
+    expect(won).toEqual([await readFile(path.join(folder, "k"), "utf8")]);
+    expect(await filesIn(folder)).toEqual(["k"]);
+  });
+
+  it("takes a claim that is a file", async () => {
+    const { etag } = await driver.put("k", Buffer.from("1"));
+    await mkdir(path.dirname(claimOf("k", etag)), { recursive: true });
+    await writeFile(claimOf("k", etag), "");
+    await utimes(claimOf("k", etag), 0, 0);
+    await driver.put("k", Buffer.from("2"), { ifMatch: etag });
+    expect(await filesIn(folder)).toEqual(["k"]);
   });
 
   it("of which the claim was broken changes nothing, however late it goes on", async () => {
@@ -326,9 +367,7 @@ describe("compare-and-swap", () => {
     };
     const writing = late.put("k", Buffer.from("late"), { ifMatch: etag });
     await atClaim;
-    const long = new Date(Date.now() - 2 * HOUR);
-    await utimes(claimOf("k", etag), long, long);
-    await expect(driver.put("k", Buffer.from("2"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
+    await grow("k", etag, 10_000);
     await driver.put("k", Buffer.from("3"), { ifMatch: etag });
     goOn();
     await expect(writing).rejects.toThrow(PreconditionFailedError);

@@ -4,7 +4,7 @@ import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { Marks, type Clearing, type MarkState } from "../../shared/registry/marks.ts";
 import { PreconditionFailedError } from "../../shared/storage/driver.ts";
 import { MemoryDriver } from "../../shared/storage/memory.ts";
-import { withFaults } from "../support/faults.ts";
+import { withFaults, type Verdict } from "../support/faults.ts";
 
 const KEY = "docker/registry/v2/_gc/marks/blobs/sha256/aa/aa";
 const PERMIT = "run/nonce";
@@ -89,6 +89,25 @@ describe("clear", () => {
     await marks.write(KEY, "deleting", first.mark, PERMIT);
     expect(await marks.clear(KEY, "commit", first)).toEqual({ outcome: "busy" });
   });
+
+  it.each<Clearing>(["promise", "commit"])(
+    "to which others are always faster is busy in the end, for a %s",
+    async (who) => {
+      await mark("condemned", OLD);
+      let puts = 0;
+      const losing = new Marks(
+        withFaults(driver, async ({ operation }): Promise<Verdict> => {
+          if (operation !== "put") return "pass";
+          puts++;
+          await marks.write(KEY, "condemned", (await marks.read(KEY)).mark);
+          return "pass";
+        }),
+        times,
+      );
+      expect(await losing.clear(KEY, who)).toEqual({ outcome: "busy" });
+      expect(puts).toBeLessThan(20);
+    },
+  );
 
   it("throws what the store throws", async () => {
     await mark("condemned", OLD);

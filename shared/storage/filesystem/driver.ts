@@ -29,6 +29,7 @@ import {
 import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { streamFile } from "./body.ts";
+import { makeClaim, outlast } from "./claims.ts";
 import { FileDrafts } from "./drafts.ts";
 import { FolderFence } from "./fenced-deletes.ts";
 import {
@@ -69,12 +70,6 @@ const KEY_CHARACTERS = /^[\n\x21-\x5b\x5d-\x7e]*$/;
 
 /** Entries of a page at most. A folder is read whole for each page, so pages are large. */
 const PAGE = 10_000;
-
-/** A claim older than this was left by a process that died: a live one holds it for as long as a rename takes. */
-const CLAIM_MAX_AGE_MS = 60 * 60 * 1000;
-
-/** What the file system says of a folder that shall take the place of another, in which there is something. */
-const CLAIMED: ReadonlySet<string> = new Set(["ENOTEMPTY", "EEXIST", "ENOTDIR"]);
 
 export class FilesystemDriver implements StorageDriver {
   readonly name = "filesystem";
@@ -224,25 +219,24 @@ export class FilesystemDriver implements StorageDriver {
   }
 
   /**
-   * Compare-and-swap, also between processes. Each version of an object can be claimed by one writer at a time: the claim is
-   * a folder named after key and etag, with the new bytes in it, so that it comes to be in one step and only where there is
-   * none, or an empty one. The etag is compared *after* claiming, since the version may have been replaced, and its claim
-   * given up, in between. Who breaks the claim of a process that seems to have died takes the bytes away with it: should
-   * that process go on, it finds nothing to put in the object's place.
+   * Compare-and-swap, also between processes: see `claims.ts`. The etag is compared *after* claiming, since the version may
+   * have been replaced, and its claim given up, in between.
    */
   async #putIfMatch(key: string, bytes: Uint8Array, etag: string): Promise<string> {
     const target = this.#path(key);
     const claim = path.join(this.#private, "claims", createHash("sha256").update(`${key}\n${etag}`).digest("hex"));
     const [prepared, name] = [this.#temporary(), randomUUID()];
+    const checkVersion = async (): Promise<void> => {
+      if ((await this.head(key))?.etag !== etag) throw new PreconditionFailedError(key);
+    };
     try {
       await makeFolder(prepared);
       const written = await writeFile(path.join(prepared, name), bytes);
-      await renameInto(prepared, claim).catch(async (error: unknown) => {
-        if (!CLAIMED.has(codeOf(error) ?? "")) throw error;
-        if (await isOlderThan(claim, CLAIM_MAX_AGE_MS)) await this.#takeAway(claim);
-        throw new PreconditionFailedError(key);
-      });
-      if ((await this.head(key))?.etag !== etag) throw new PreconditionFailedError(key);
+      while (!(await makeClaim(prepared, claim))) {
+        await outlast(claim);
+        await checkVersion();
+      }
+      await checkVersion();
       await rename(path.join(claim, name), target).catch((error: unknown) => {
         // The claim was broken, or the object was deleted, and its folder with it.
         throw isAbsent(error) ? new PreconditionFailedError(key) : error;
