@@ -379,6 +379,21 @@ describe("beside others", () => {
     expect(await world.driver.head(layer(blob))).toBeUndefined();
   });
 
+  it("leaves a storage that is collected: a revision that it wrote again is as if pushed", async () => {
+    const world = new World();
+    const { one, index } = await fill(world.driver);
+    const garbage = await world.blob(A, "garbage");
+    await world.driver.put(revision(one.digest), new Uint8Array());
+    await world.driver.put(revision(index), new Uint8Array());
+    world.age();
+    const { findings } = await look(world.driver, true);
+    expect(findings.map(({ kind, repair }) => [kind, repair])).toEqual(Array(2).fill(["link malformed", "done"]));
+    const [, summary] = await world.collectTwice();
+    expect(summary.reason).toBeUndefined();
+    expect(await world.has(garbage)).toBe(false);
+    for (const blob of one.blobs) expect(await world.has(blob)).toBe(true);
+  });
+
   it("does not report what was pushed or deleted while it looked", async () => {
     const world = new World();
     const { one } = await fill(world.driver);
