@@ -130,8 +130,9 @@ export class Collector {
     // What others asked for is no reason to leave undone what these options ask for.
     if (last?.options !== hashOf(optionsKey(this.#options))) return false;
     const { begun, ended, outcome } = last;
-    if (outcome === "failed") return asOf.getTime() - ended < afterFailureMs;
-    return run === undefined && asOf.getTime() - begun < everyMs;
+    const since = (time: number): number => Math.max(0, asOf.getTime() - time); // the clock may have been set back
+    if (outcome === "failed") return since(ended) < afterFailureMs;
+    return run === undefined && since(begun) < everyMs;
   }
 
   /** Where the present run is, for who watches it; undefined before it has begun. */
