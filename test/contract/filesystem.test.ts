@@ -133,9 +133,53 @@ describe("the folder", () => {
     await mkdir(path.join(folder, "a"));
     await writeFile(path.join(folder, "a/theirs"), "theirs");
     await writeFile(path.join(folder, "a/with space"), "");
-    await symlink("/etc/passwd", path.join(folder, "a/symlink"));
     expect((await driver.list("")).objects.map(({ key }) => key)).toEqual(["a/theirs"]);
     expect(Buffer.from((await driver.read("a/theirs", 10)) ?? []).toString()).toBe("theirs");
+  });
+
+  it("may have symbolic links to files and folders: what is read through them is listed", async () => {
+    const elsewhere = await temporaryFolder();
+    try {
+      await mkdir(path.join(folder, "a"));
+      await symlink(elsewhere, path.join(folder, "a/b"));
+      await driver.put("a/b/c/d", Buffer.from("x"));
+      await symlink(path.join(elsewhere, "c/d"), path.join(folder, "a/b-file"));
+      const keys = ["a/b-file", "a/b/c/d"];
+      for (const key of keys) expect((await driver.head(key))?.size).toBe(1);
+      const listed = await driver.list("");
+      expect(listed.objects.map(({ key, size }) => [key, size])).toEqual(keys.map((key) => [key, 1]));
+      expect((await driver.list("a/", { delimiter: "/" })).prefixes).toEqual(["a/b/"]);
+      await driver.delete("a/b/c/d");
+      expect(await everythingIn(elsewhere)).toEqual([]);
+      expect((await stat(path.join(folder, "a/b"))).isDirectory()).toBe(true);
+    } finally {
+      await removeFolder(elsewhere);
+    }
+  });
+
+  it("of two that hold links to each other, or that hold one to a folder above, is not listed in circles", async () => {
+    for (const [link, target] of [
+      ["a/b/up", "."],
+      ["a/b/self", "a/b"],
+      ["a/b/root", "/"],
+      ["a/b/other", "c"],
+    ] as const) {
+      await mkdir(path.join(folder, "a/b"), { recursive: true });
+      await mkdir(path.join(folder, "c"));
+      await symlink(path.resolve(folder, "a"), path.join(folder, "c/back"));
+      await symlink(path.resolve(folder, target), path.join(folder, link));
+      await expect(driver.list("")).rejects.toThrow("leads to a folder that it lies in");
+      for (const name of ["a", "c"]) await removeFolder(path.join(folder, name));
+    }
+  });
+
+  it("of which a symbolic link leads nowhere, as to a disk that is not there, cannot be listed", async () => {
+    await driver.put("a/b", Buffer.from("x"));
+    await symlink(path.join(folder, "nowhere"), path.join(folder, "a/c"));
+    await expect(driver.list("")).rejects.toThrow(/the symbolic link .*a\/c leads nowhere/);
+    await expect(driver.list("a/", { delimiter: "/" })).rejects.toThrow("leads nowhere");
+    await unlink(path.join(folder, "a/c"));
+    expect((await driver.list("")).objects.map(({ key }) => key)).toEqual(["a/b"]);
   });
 
   it("keeps its own files where no listing shows them and no key reaches them", async () => {

@@ -3,6 +3,7 @@
  * `undefined` in an answer's place means that there is no such file.
  */
 import fs from "node:fs";
+import path from "node:path";
 
 /** One read. Paths are absolute. */
 export type ReadRequest =
@@ -14,7 +15,7 @@ export type ReadRequest =
   | readonly [op: "look", file: string, limit: number]
   /** Size and version of a file, and its bytes from `start` to `end` (excluded) if those are at most `limit`. */
   | readonly [op: "get", file: string, start: number, end: number, limit: number]
-  /** What lies in a folder: its files, and its folders with a slash, in the order that their keys have. */
+  /** What lies in a folder: its files, and its folders with a slash, in the order that their keys have. Links are followed. */
   | readonly [op: "names", folder: string];
 
 /** `asOfMs` is when the file was looked at. */
@@ -152,9 +153,39 @@ function namesIn(folder: string): string {
   }
   const names: string[] = [];
   for (const entry of entries) {
-    if (entry.isDirectory()) names.push(`${entry.name}/\n`);
-    else if (entry.isFile()) names.push(`${entry.name}\n`);
+    const found = entry.isSymbolicLink() ? followed(folder, entry.name) : entry;
+    if (found?.isDirectory() === true) names.push(`${entry.name}/\n`);
+    else if (found?.isFile() === true) names.push(`${entry.name}\n`);
   }
   // The order of bytes with the slash counted: "a-b/" comes before "a/". Newline sorts before all else, as an end should.
   return names.sort().join("");
+}
+
+/**
+ * What a symbolic link leads to, since every other read follows it; undefined where it is gone by now. Throws where it leads
+ * nowhere, as to a disk that is not there, since what lay behind it is not absent, and where a listing would go in a circle.
+ */
+function followed(folder: string, name: string): fs.Stats | undefined {
+  const link = `${folder}/${name}`;
+  let stats: fs.Stats;
+  try {
+    stats = fs.statSync(link);
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    if (fs.lstatSync(link, { throwIfNoEntry: false }) === undefined) return undefined;
+    throw new Error(`the symbolic link ${link} leads nowhere`, { cause: error });
+  }
+  if (stats.isDirectory() && holds(fs.realpathSync(link), folder)) {
+    throw new Error(`the symbolic link ${link} leads to a folder that it lies in`);
+  }
+  return stats;
+}
+
+/** Is a folder, or one on the way to it, in another, wherever links on this way lead? */
+function holds(target: string, folder: string): boolean {
+  const below = target.endsWith("/") ? target : `${target}/`;
+  for (let current = folder; ; current = path.dirname(current)) {
+    if (`${fs.realpathSync(current)}/`.startsWith(below)) return true;
+    if (current === path.dirname(current)) return false;
+  }
 }
