@@ -8,6 +8,7 @@ import { layout } from "../shared/registry/layout.ts";
 import { Registry } from "../shared/registry/registry.ts";
 import { listPages, type StorageDriver } from "../shared/storage/driver.ts";
 import { createLogger } from "../shared/telemetry/logger.ts";
+import { checkNotRootElsewhere } from "./folder-owner.ts";
 
 /** The variables of the process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -32,7 +33,8 @@ export async function readConfiguration(file: string | undefined, env: Environme
  * Opens the storage that a command is about: that of the file, of REGISTRY_CONFIGURATION_PATH, or what `lading serve` takes
  * without one. What is to be known of it goes to standard error. Throws with a sentence, also where the store does not decide
  * conditional writes and what is to be done, `needing`, rests on them, and where it holds nothing of a registry: a volume that
- * is not mounted looks like that, and so does a folder too deep.
+ * is not mounted looks like that, and so does a folder too deep. What is opened for something (`needing`) is written to, and
+ * refused to root where it belongs to another user.
  */
 export async function openConfigured(
   file: string | undefined,
@@ -51,6 +53,8 @@ export async function openConfigured(
   const policy = { allowSparse: true, allowSparseIndexes: true, urlAllowed: () => true };
   try {
     await checkStored(driver, config.storage.driver);
+    const { driver: storage } = config.storage;
+    if (needing !== undefined && storage.kind === "filesystem") await checkNotRootElsewhere(storage.rootDirectory);
   } catch (error) {
     driver.close?.();
     throw error;

@@ -1,5 +1,5 @@
 /** The commands as they are run, over a folder that a registry serves at the same time. */
-import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
+import { chown, mkdir, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { layout } from "../../shared/registry/layout.ts";
@@ -111,6 +111,43 @@ describe("where nothing of a registry is stored", () => {
     expect(file).toMatchObject({ code: 1, stdout: "" });
     expect(file.stderr).toMatch(/^lading [-a-z]+: \S+ is a file, not a registry's folder\n$/);
     expect(await everythingIn(folder)).toEqual(before);
+  });
+});
+
+// These need a folder of somebody else's, and so root; without it they are listed as skipped.
+describe.runIf(process.getuid?.() === 0)("root, on a folder that belongs to another user", () => {
+  const REGISTRY = 65534;
+  const commands = ["garbage-collect", "garbage-collect --dry-run", "gc undo --yes 2026", "verify --repair"];
+  const onFolder = async (root: string, command: string) =>
+    await runAny([process.execPath, "dist/lading.js", ...command.split(" ")], {
+      env: { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root },
+    });
+
+  it.each(["repositories", ".lading", "the root"])("is refused before it writes, where %s is", async (where) => {
+    const root = path.join(folder, "registry");
+    const key = layout.tagLink(nameOf("a"), "v1" as Tag);
+    await filesystemDriver(root).put(where === "the root" ? `${layout.root}blobs/x` : key, Buffer.from("?"));
+    if (where !== ".lading") await rm(path.join(root, ".lading"), { recursive: true });
+    const theirs = { repositories: layout.repositories, ".lading": ".lading", "the root": "." }[where] ?? "";
+    await chown(path.join(root, theirs), REGISTRY, REGISTRY);
+    const before = await everythingIn(root);
+    for (const command of commands) {
+      const { code, stdout, stderr } = await onFolder(root, command);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(
+        /^lading [-a-z]+: \S+ belongs to user 65534: run this as that user \(sudo -u '#65534' lading …\)/,
+      );
+      expect(stderr).toContain(`: ${root} belongs`);
+    }
+    expect(await everythingIn(root)).toEqual(before);
+    expect((await onFolder(root, "gc runs")).code).toBe(0); // which only reads
+  });
+
+  it("is not refused where only the folder itself belongs to another", async () => {
+    const root = path.join(folder, "registry");
+    await filesystemDriver(root).put(layout.tagLink(nameOf("a"), "v1" as Tag), Buffer.from("?"));
+    await chown(root, REGISTRY, REGISTRY);
+    expect((await onFolder(root, "garbage-collect --dry-run")).stderr).not.toContain("belongs to");
   });
 });
 

@@ -60,7 +60,7 @@ import { readThreads } from "./read-threads.ts";
 import { etagOf, isAbsent, type Bytes, type FileInfo, type ReadAnswers, type ReadRequest } from "./reads.ts";
 
 /** The folder for temporary files and claims. It is on the same file system as the objects, and no listing shows it. */
-const PRIVATE_FOLDER = ".lading";
+export const PRIVATE_FOLDER = ".lading";
 
 /** Objects up to this size are read in one go; larger ones are streamed. */
 const INLINE_BYTES = 64 * 1024;
