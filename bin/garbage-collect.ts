@@ -251,6 +251,7 @@ function linesOf(summary: Summary, { waits, file, driver }: Collection): string[
       `${countOf(summary.eligible, "blob")} (${sizeOf(summary.eligibleBytes)}) and ` +
         `${countOf(summary.eligibleManifests, "manifest")}${eligibleTags === 0 ? "" : `, and ${countOf(eligibleTags, "tag")},`} would go; nothing was changed`,
     );
+    if (uploads > 0) lines.push(`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)}) would go at once`);
   } else {
     const some = [
       `${countOf(deleted, "blob")} (${sizeOf(deletedBytes)})`,

@@ -180,7 +180,7 @@ export class Run {
         await this.#marking.advance(deadline);
         if (!this.#marking.isDone) return;
         this.#count();
-        this.#enter(this.#options.dryRun ? "done" : "clear");
+        this.#enter(this.#options.dryRun ? "uploads" : "clear");
         return;
       case "clear":
         await this.#inBatches(deadline, this.#planned.clear.length, this.#batch(MARK_BATCH), async (start, end) => {
@@ -389,7 +389,7 @@ export class Run {
 
   async #purgeUploads(deadline: Deadline): Promise<void> {
     const { state } = this;
-    const { uploadAgeMs } = this.#options;
+    const { uploadAgeMs, dryRun } = this.#options;
     if (uploadAgeMs !== undefined) {
       const before = new Date(new Date(state.begun).getTime() - uploadAgeMs);
       // Of the part that was listed; in others there is nothing but sessions.
@@ -401,19 +401,20 @@ export class Run {
         if (!first && !deadline.hasTimeFor(BATCH_MS / 5)) return;
         const session = old[state.cursor];
         if (session === undefined) continue;
-        const bytes = await purgeSession(part, `${layout.uploads(session.repository)}${session.id}/`, before);
+        const prefix = `${layout.uploads(session.repository)}${session.id}/`;
+        const bytes = dryRun ? session.size : await purgeSession(part, prefix, before);
         if (bytes === undefined) continue;
         state.counts.uploads++;
         state.counts.uploadBytes += bytes;
       }
       for (const other of others) {
-        const { sessions, bytes } = await purgeListed(other, before);
+        const { sessions, bytes } = await purgeListed(other, before, dryRun);
         state.counts.uploads += sessions;
         state.counts.uploadBytes += bytes;
       }
-      await this.#driver.removeLeftovers?.(uploadAgeMs, layout.root);
+      if (!dryRun) await this.#driver.removeLeftovers?.(uploadAgeMs, layout.root);
     }
-    this.#enter("finish");
+    this.#enter(dryRun ? "done" : "finish");
   }
 
   async #finish(): Promise<void> {

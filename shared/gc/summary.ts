@@ -64,6 +64,7 @@ export interface Counts {
   lost: number;
   /** Deletes that came too late for their permit; a later run does them. */
   refused: number;
+  /** Abandoned uploads that were deleted, or in a dry run would be. */
   uploads: number;
   uploadBytes: number;
   seconds: number;

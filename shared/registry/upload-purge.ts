@@ -56,7 +56,11 @@ export async function purgeSession(
 }
 
 /** The same for all sessions of a part that holds little else: one LIST for 1,000 keys, and one for each that goes. */
-export async function purgeListed(part: StoragePart, before: Date): Promise<{ sessions: number; bytes: number }> {
+export async function purgeListed(
+  part: StoragePart,
+  before: Date,
+  dryRun = false,
+): Promise<{ sessions: number; bytes: number }> {
   const prefixes = new Map<string, boolean>();
   for await (const { key, lastModified } of listKeys(part, layout.repositories)) {
     const found = repositoryKeyOf(key);
@@ -67,7 +71,7 @@ export async function purgeListed(part: StoragePart, before: Date): Promise<{ se
   let sessions = 0;
   let bytes = 0;
   for (const [prefix, isOld] of prefixes) {
-    const found = isOld ? await purgeSession(part, prefix, before) : undefined;
+    const found = isOld ? await purgeSession(part, prefix, before, dryRun) : undefined;
     if (found === undefined) continue;
     sessions++;
     bytes += found;

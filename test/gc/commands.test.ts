@@ -86,6 +86,23 @@ describe("garbage-collect", () => {
     expect(await world.keys()).toEqual(before);
   });
 
+  it("with --dry-run counts the uploads that the run deletes, and leaves them", async () => {
+    const world = await garbageWorld();
+    const session = `${layout.uploads(A)}0b5e6a1c-7a44-8d5e-9c5e-0f6a4b2f3c11/`;
+    await world.driver.put(`${session}startedat`, Buffer.from("2026-01-01T00:00:00Z"));
+    await world.driver.put(`${session}data`, Buffer.from("ab"));
+    world.time += DEFAULTS.uploadAgeMs ?? 0;
+    expect((await command(world, {}, { dryRun: true })).text).not.toContain("upload");
+    world.time += 1000;
+    expect((await command(world, {}, { dryRun: true, uploadAgeMs: undefined })).text).not.toContain("upload");
+    const keys = await world.keys();
+    expect((await command(world, {}, { dryRun: true })).text).toContain(
+      "\n1 abandoned upload (22 B) would go at once\n",
+    );
+    expect(await world.keys()).toEqual(keys);
+    expect((await command(world)).text).toContain("1 abandoned upload (22 B) deleted\n");
+  });
+
   it("tells what an earlier run condemned from what it condemns itself, and when each may be deleted", async () => {
     const world = await garbageWorld();
     await command(world);
