@@ -94,12 +94,18 @@ export function itemsOf(world: World): Item[] {
     items.push({ name: "the tag", mark, objects, parents: [] });
   }
   for (const manifest of revisions) {
-    const { name, mark, revision, entry } = manifest;
+    const { name, mark, revision, entry, named } = manifest;
     if (mark === undefined) continue;
     const entries = entry === undefined ? [] : [part("referrer entry")(entry)];
-    const objects = [...entries, part("revision")(revision)];
+    const together = named === undefined || named.mark !== undefined ? [] : [named.link].map(part("tag"));
+    const objects = [...entries, part("revision")(revision), ...together];
     items.push({ name: `revision of ${name}`, mark, objects, parents: parentsOf(manifest) });
   }
+  revisions.forEach(({ name, named }, index) => {
+    if (named?.mark === undefined) return;
+    const objects = [named.link].map(part("tag"));
+    items.push({ name: `tag named after ${name}`, mark: named.mark, objects, parents: [tags + index] });
+  });
   for (const { name, mark, bytes, links } of blobs) {
     const last = part("bytes", rules.unlistedBytesStay)(bytes);
     items.push({
@@ -385,8 +391,9 @@ export class Collector extends Program {
       reads.push({
         name: "run: LIST tags",
         of: "",
-        about: [expiring?.mark, ...manifests.map(({ mark }) => mark)],
+        about: [expiring?.mark, ...manifests.flatMap(({ mark, named }) => [mark, named?.mark])],
         run: (s: State) => {
+          for (const { named } of manifests) if (named !== undefined) seen(named.mark, named.link)(s);
           if (expiring !== undefined) seen(expiring.mark, expiring.link)(s);
           const notes = this.#notesOf(manifests[tag.get(s) - 1]?.mark);
           if (notes?.seen.get(s) === STORED) notes.seen.set(s, KEPT); // a tag that leads nowhere keeps nothing

@@ -20,6 +20,8 @@ export function acknowledgedAreComplete(world: World): (s: State) => void {
       if (!isComplete(s, manifest)) violate(`1: ${manifest.name} was answered with 201, and is not complete`);
       if (manifest.entry?.exists(s) === false)
         violate(`1: the subject of ${manifest.name} does not lead to it any more`);
+      if (manifest.named?.relied.get(s) === 1 && !manifest.named.link.exists(s))
+        violate(`1: ${manifest.name} was answered with 201, and the tag of its signature is gone`);
     }
     const { promised, history } = world.expiring ?? {};
     if (promised?.isOn(s) === true && (world.tag.get(s) === 0 || history?.exists(s) === false))

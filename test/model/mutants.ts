@@ -15,6 +15,7 @@ const INDEX = "index with a child";
 const SUBJECT = "subject with a signature";
 const TAG = "a tag that retention takes";
 const OTHER = "a tag that retention takes, other registry";
+const NAMED = "a manifest with a signature under a tag";
 const MOUNT = "mount, then manifest";
 
 /** The checker must find a violation in each. */
@@ -79,6 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   { what: "the link of a tag goes before its history", rules: { historyBeforeTag: false }, scenario: TAG },
   { what: "the age of the link is not looked at again", rules: { tagLookedAt: false }, scenario: OTHER },
   { what: "the age of the link is looked at before the permit", rules: { lookUnderPermit: false }, scenario: OTHER },
+  { what: "a signature's tag goes under its own mark alone", rules: { namedTogether: false }, scenario: NAMED },
   { what: "a tag is condemned by a HORIZON of GRACE", times: { T: 1, HORIZON: 1 }, scenario: TAG },
   { what: "a link without bytes is no candidate", rules: { linksAlone: false }, scenario: MOUNT },
   { what: "marks are deleted without a permit", rules: { tombstonePermit: false }, scenario: UPLOAD },

@@ -147,7 +147,7 @@ export function commit(p: Pusher, blob: Blob, repository: number, done: Way, und
 export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: { done: Way; refused: Way }): Label {
   const { world } = p;
   const { rules, untagged } = world;
-  const { name, repository, blobs, children, subject, revision, content, mark, entry } = manifest;
+  const { name, repository, blobs, children, subject, revision, content, mark, entry, named } = manifest;
   const begin = p.request();
   // What is done again before the tag was written does not read its mark again: that has a time of its own.
   const body = tag && world.expiring !== undefined ? p.label() : begin;
@@ -173,6 +173,7 @@ export function putManifest(p: Pusher, manifest: Manifest, tag: boolean, ways: {
     p.overruled.set(s, 0);
     if (overruled) return follow(s, ways.done);
     manifest.acknowledged.set(s, 1);
+    named?.relied.set(s, named.link.exists(s) ? 1 : 0);
     if (tag) world.expiring?.promised.start(s);
     for (const referrer of world.referrersOf(manifest)) {
       if (!isComplete(s, referrer) || referrer.entry?.exists(s) !== true) referrer.acknowledged.set(s, 0);

@@ -87,6 +87,8 @@ export const RULES = {
   parentRule: true,
   /** ... and only if each of these was deleted by this run. */
   parentsDeleted: true,
+  /** A tag named after a manifest goes with that, under its mark. */
+  namedTogether: true,
   linksBeforeBytes: true,
   /** A link without bytes is a candidate as a blob is. */
   linksAlone: true,

@@ -226,6 +226,19 @@ function tagsAgain(world: World): Cast {
   return { programs: [p.finish(true), deletesTag(world)] };
 }
 
+/** An old manifest without a tag, and the tag of its signature: it is pushed again. */
+function pushesSigned(world: World): Cast {
+  const m = world.manifest("m", { named: true });
+  const p = new Pusher(world, "pusher");
+  p.alias(REST, putManifest(p, m, true, { done: REST, refused: REST }));
+  return {
+    programs: [p.finish(true), deletesTag(world)],
+    initial: (s) => {
+      for (const object of [m.revision, m.named?.link]) object?.restore(s);
+    },
+  };
+}
+
 /** A tag that is old, with its manifest: it is pushed again, by ours or by a registry that knows no marks. */
 const pushesExpiring =
   (who: "ours" | "other" | "both" | "two") =>
@@ -365,6 +378,15 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   { name: "tag again, three runs", untagged: true, collectors: 3, cast: tagsAgain },
   { name: "tag again", untagged: true, collectors: 2, cast: tagsAgain },
+  { name: "a manifest with a signature under a tag", untagged: true, collectors: 2, cast: pushesSigned },
+  {
+    name: "a manifest with a signature under a tag, in a folder, late requests",
+    untagged: true,
+    backend: "folder",
+    late: true,
+    collectors: 1,
+    cast: pushesSigned,
+  },
   { name: "a tag that retention takes", tagsExpire: true, collectors: 2, cast: pushesExpiring("ours") },
   {
     name: "a tag that retention takes, in a folder",

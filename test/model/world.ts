@@ -41,6 +41,17 @@ export interface Manifest {
   readonly acknowledged: Cell;
   /** The entry that leads from the subject here. */
   readonly entry: StoredObject | undefined;
+  /** The tag that is named after it: of a signature. */
+  readonly named: NamedTag | undefined;
+}
+
+/** A tag that is named after a manifest, and nobody pushes. */
+export interface NamedTag {
+  readonly link: StoredObject;
+  /** It was there when the push of the manifest was answered with 201. */
+  readonly relied: Cell;
+  /** Asked for by nobody but a mutant: a push of the manifest knows nothing of it. */
+  readonly mark: Mark | undefined;
 }
 
 export interface ManifestParts {
@@ -50,6 +61,8 @@ export interface ManifestParts {
   readonly subject?: Manifest;
   /** Its bytes and their mark are part of the scenario. */
   readonly content?: boolean;
+  /** There is a tag named after it. */
+  readonly named?: boolean;
 }
 
 /** What there is of the tag where retention takes tags. What it names is `World.tag`. */
@@ -161,7 +174,7 @@ export class World {
   }
 
   manifest(name: string, parts: ManifestParts = {}): Manifest {
-    const { repository = 0, blobs = [], children = [], subject, content = false } = parts;
+    const { repository = 0, blobs = [], children = [], subject, content = false, named = false } = parts;
     const manifest = {
       name,
       repository,
@@ -173,9 +186,18 @@ export class World {
       mark: this.untagged ? this.#mark(`revision mark of ${name}`) : undefined,
       acknowledged: this.cells.cell(`${name} acknowledged`),
       entry: subject === undefined ? undefined : this.#object(`referrer entry of ${name}`, false),
+      named: named ? this.#named(name) : undefined,
     };
     this.manifests.push(manifest);
     return manifest;
+  }
+
+  #named(name: string): NamedTag {
+    return {
+      link: this.#object(`tag named after ${name}`, !this.rules.namedTogether),
+      relied: this.cells.cell(`tag named after ${name} relied on`),
+      mark: this.rules.namedTogether ? undefined : this.#mark(`mark of the tag named after ${name}`),
+    };
   }
 
   /** The manifests that refer to this one as their subject. */
