@@ -18,12 +18,15 @@
  *       _gc/marks/revisions/<name>!/<algorithm>/<hex>                            ours: the same of a repository's manifest
  *       _gc/{lease,runs/,references/,trash/}                                     ours: the collector's; see shared/gc
  *
+ * A name of one component of 255 characters has no `!` after it: see `ended`.
+ *
  * A link holds a digest and nothing else. What is ours lies only where distribution never looks, or where it would delete
  * the whole folder with the session; see docs/storage-layout.md.
  *
  * @see https://github.com/distribution/distribution/blob/v3.1.1/registry/storage/paths.go
  */
 import { algorithmOf, hexOf, type Digest } from "../oci/digest.ts";
+import { limits } from "../oci/limits.ts";
 import { repositoryNameFrom, type RepositoryName, type Tag } from "../oci/reference.ts";
 
 const ROOT = "docker/registry/v2/";
@@ -32,6 +35,14 @@ const CATALOG = `${ROOT}_catalog/repositories/`;
 /** No character of a name. */
 const NAME_END = "!";
 const UNDONE = ".undone";
+
+/**
+ * A name with its end, so that no key below one name is below another. One component of the full length has no room for an
+ * end where keys are paths, whose parts have 255 bytes at most; nor does it need one: no other name begins with it.
+ */
+function ended(name: string): string {
+  return name.length === limits.repositoryName && !name.includes("/") ? name : `${name}${NAME_END}`;
+}
 
 const REPOSITORIES = `${ROOT}repositories/`;
 
@@ -82,7 +93,7 @@ export const layout = {
 
   catalogEntries: CATALOG,
   /** The end sorts below every character of a name, so that entries lie in the order of names: `a!`, `a-b!`, `a/b!`. */
-  catalogEntry: (name: string) => `${CATALOG}${name}${NAME_END}`,
+  catalogEntry: (name: string) => `${CATALOG}${ended(name)}`,
   catalogComplete: `${ROOT}_catalog/complete`,
 
   /** Below them lie the marks of all blobs, of all manifests, and of all tags. */
@@ -92,9 +103,8 @@ export const layout = {
   blobMark: (digest: Digest) =>
     `${ROOT}_gc/marks/blobs/${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}/${hexOf(digest)}`,
   /** The end of the name keeps one repository's marks from being another's folder: `a!/…`, `a/b!/…`. */
-  revisionMark: (name: RepositoryName, digest: Digest) =>
-    `${ROOT}_gc/marks/revisions/${name}${NAME_END}/${pathOf(digest)}`,
-  tagMark: (name: RepositoryName, tag: Tag) => `${ROOT}_gc/marks/tags/${name}${NAME_END}/${tag}`,
+  revisionMark: (name: RepositoryName, digest: Digest) => `${ROOT}_gc/marks/revisions/${ended(name)}/${pathOf(digest)}`,
+  tagMark: (name: RepositoryName, tag: Tag) => `${ROOT}_gc/marks/tags/${ended(name)}/${tag}`,
 
   uploads: (name: string) => `${ROOT}repositories/${name}/_uploads/`,
   upload: (name: RepositoryName, id: string) => `${ROOT}repositories/${name}/_uploads/${id}/`,
@@ -118,13 +128,13 @@ export const layout = {
   pulls: `${ROOT}_gc/pulls/`,
   pullsSince: `${ROOT}_gc/pulls/since`,
   pull: (month: string, name: RepositoryName, digest: Digest) =>
-    `${ROOT}_gc/pulls/${month}/${name}${NAME_END}/${pathOf(digest)}`,
+    `${ROOT}_gc/pulls/${month}/${ended(name)}/${pathOf(digest)}`,
 } as const;
 
 /** The name of the repository that a key below `layout.catalogEntries` is the entry of. */
 export function catalogEntryName(key: string): RepositoryName | undefined {
-  if (!key.endsWith(NAME_END)) return undefined;
-  return repositoryNameFrom(key.slice(CATALOG.length, -NAME_END.length));
+  const name = repositoryNameFrom(key.slice(CATALOG.length, key.endsWith(NAME_END) ? -NAME_END.length : undefined));
+  return name !== undefined && layout.catalogEntry(name) === key ? name : undefined;
 }
 
 /** The run that a key below `layout.gcRuns` says is undone. */

@@ -8,7 +8,7 @@ const BLOB = new RegExp(`^${ROOT}blobs/(sha256|sha512)/([0-9a-f]{2})/([0-9a-f]+)
 const LINK = new RegExp(`^${ROOT}repositories/(.+?)/(_layers|_manifests/revisions|_referrers|_manifests/tags)/.*link$`);
 const TAG = new RegExp(`^(${ROOT}repositories/.+?/_manifests/)tags/([^/]+)/`);
 const UPLOAD = new RegExp(`^${ROOT}repositories/.+?/_uploads/[0-9a-f-]{36}/(startedat|state|[0-9a-f-]{36})$`);
-const CATALOG = new RegExp(`^${ROOT}_catalog/(complete|repositories/[a-z0-9._/-]+!)$`);
+const CATALOG = new RegExp(`^${ROOT}_catalog/(complete|repositories/([a-z0-9._/-]+!|[a-z0-9._-]{255}))$`);
 
 /** Everything in a store, whatever parts it has. */
 export async function* everyKey(driver: StorageDriver): AsyncGenerator<ListedObject> {
