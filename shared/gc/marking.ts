@@ -233,7 +233,7 @@ export class Marking {
   async #listRepositories(deadline: Deadline): Promise<boolean> {
     const meta = this.#meta;
     if (meta.ranges.length === 0) {
-      meta.ranges = rangesCutAt(this.#options.cuts.map((name) => `${layout.repositories}${name}/`));
+      meta.ranges = rangesCutAt(this.#options.cuts.map((name) => `${layout.repositories}${name}/`).sort());
       this.repositories = meta.ranges.map(() => new RepositoryTable());
     }
     const { retention } = this.#options;

@@ -222,7 +222,10 @@ export class RepositoryTable {
   }
 }
 
-/** Names of repositories between which the next run may cut its listing: about as many keys lie between them. */
+/**
+ * Names of repositories between which the next run may cut its listing: about as many keys lie between them. In the order of
+ * their keys, as the tables are, which is not that of names: `team-x/` comes before `team/`.
+ */
 export function listingCuts(tables: readonly RepositoryTable[]): string[] {
   const total = tables.reduce((sum, { few }) => sum + few.keys, 0);
   const links = tables.reduce((sum, table) => sum + table.links.length, 0);
@@ -235,7 +238,7 @@ export function listingCuts(tables: readonly RepositoryTable[]): string[] {
     }
     before += table.links.length;
   }
-  return cuts.sort();
+  return cuts;
 }
 
 function malformed(key: string): MarkingFault {
