@@ -24,7 +24,7 @@ import { Lease, type LastRun } from "./lease.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
 import { Run, type RunOptions } from "./run.ts";
-import type { RunState } from "./run-state.ts";
+import { failureOf, type RunState } from "./run-state.ts";
 import { goneCounts } from "./runs.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
@@ -210,7 +210,7 @@ class Step {
       if (run === undefined) throw error;
       return await this.#end(run, error instanceof Error ? error : new Error(String(error)));
     }
-    return await this.#end(run);
+    return await this.#end(run, failureOf(run.state));
   }
 
   async #findRun(): Promise<Run> {

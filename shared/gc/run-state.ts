@@ -1,6 +1,9 @@
 import type { Phase } from "./events.ts";
 import type { Counts } from "./summary.ts";
 
+/** A run that could not delete so many things, and has not deleted one, ends: the store deletes nothing. */
+const MOST_FAILED = 1000;
+
 /** What is kept of a run between two steps, besides its snapshot. Plain JSON. */
 export interface RunState {
   readonly id: string;
@@ -13,5 +16,21 @@ export interface RunState {
   readonly journal: string[];
   /** Manifests and tags that this run has deleted, by their place in the plan. */
   deletedManifests: number[];
+  /** How many things could not be deleted, and why the first one. */
+  failed?: { readonly count: number; readonly first: string };
   counts: Counts;
+}
+
+/** Adds things that could not be deleted. Throws `failureOf` where it is no use to go on. */
+export function noteFailed(state: RunState, count: number, failure: string): void {
+  const { failed = { count: 0, first: failure }, counts } = state;
+  state.failed = { count: failed.count + count, first: failed.first };
+  const isAny = counts.deleted + counts.deletedManifests + counts.deletedTags > 0;
+  if (!isAny && state.failed.count >= MOST_FAILED) throw failureOf(state) ?? new Error(failure);
+}
+
+/** That some things could not be deleted, where that is so: all else is done nevertheless. */
+export function failureOf({ failed }: RunState): Error | undefined {
+  if (failed === undefined) return undefined;
+  return new Error(`${failed.count} of what was to be deleted could not be; the first: ${failed.first}`);
 }

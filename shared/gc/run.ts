@@ -17,7 +17,7 @@ import { ReferenceMemory } from "./reference-memory.ts";
 import { listingCuts } from "./repository-table.ts";
 import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
-import type { RunState } from "./run-state.ts";
+import { noteFailed, type RunState } from "./run-state.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper, type Swept } from "./sweeping.ts";
@@ -385,6 +385,7 @@ export class Run {
     if (swept?.journal !== undefined) this.state.journal.push(swept.journal);
     this.state.counts.lost += swept?.lost ?? 0;
     this.state.counts.refused += swept?.refused ?? 0;
+    if (swept?.failure !== undefined) noteFailed(this.state, swept.failed, swept.failure);
   }
 
   async #purgeUploads(deadline: Deadline): Promise<void> {

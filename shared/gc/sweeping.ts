@@ -3,7 +3,13 @@ import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import type { Marks } from "../registry/marks.ts";
 import { mapLimit } from "../storage/concurrency.ts";
-import { PreconditionFailedError, type FencedDelete, type Permit, type StorageDriver } from "../storage/driver.ts";
+import {
+  DeletesFailedError,
+  PreconditionFailedError,
+  type FencedDelete,
+  type Permit,
+  type StorageDriver,
+} from "../storage/driver.ts";
 import { journalName, readBatch, writeJournal, type JournalEntry } from "./journal.ts";
 import type { ListedMark } from "./mark-table.ts";
 import type { SetAside } from "./trash.ts";
@@ -31,8 +37,11 @@ export interface Swept<T> {
   readonly deleted: readonly T[];
   /** Somebody cleared their mark in between, or is deleting them. */
   readonly lost: number;
-  /** The store refused, since the permit was over: another run will take them. */
+  /** The store refused, since the permit was over, or they failed: another run will take them. */
   readonly refused: number;
+  /** How many of the refused could not be deleted, or did not answer; and why the first one. */
+  readonly failed: number;
+  readonly failure: string | undefined;
   /** The name of its batch in the journal; undefined where there was nothing to delete. */
   readonly journal: string | undefined;
 }
@@ -103,7 +112,7 @@ export class Sweeper {
 
   /**
    * Deletes what was condemned for long enough. Links first, then bytes, each sent once, with the permit of its mark; what
-   * throws in between leaves marks that are `deleting`, which a later run takes over.
+   * fails or throws in between leaves marks that are `deleting`, which a later run takes over.
    *
    * `look` completes an item, or says that it stays after all. It is called once the permit has begun, so that what it saw
    * is no older than that when the delete takes effect.
@@ -125,7 +134,7 @@ export class Sweeper {
     const lost = items.length - won.length;
     if (won.length === 0) {
       await this.#driver.fenced.revoke(id);
-      return { deleted: [], lost, refused: 0, journal: undefined };
+      return { deleted: [], lost, refused: 0, failed: 0, failure: undefined, journal: undefined };
     }
 
     const entries = won.map(({ item: { digest, repository, tag, links, bytes, size }, before }) => {
@@ -143,15 +152,17 @@ export class Sweeper {
     await writeJournal(this.#driver, this.#run, journal, { permit: id, entries });
 
     const refused = new Set<string>();
+    const failures = new Map<string, Error>();
     await this.#delete(
       won.flatMap(({ item: { links } }) => links.map((key) => ({ key, permit }))),
       refused,
+      failures,
     );
     const linked = new Set<string>();
     for (const { item } of won) if (item.links.some((key) => refused.has(key))) linked.add(item.mark.key);
     const unlinked = won.filter(({ item }) => !linked.has(item.mark.key) && !linked.has(groupOf(item)));
     const last = unlinked.flatMap(({ item }) => (item.last === undefined ? [] : [{ key: item.last, permit }]));
-    await this.#delete(last, refused);
+    await this.#delete(last, refused, failures);
 
     const gone = unlinked.filter(({ item }) => item.last === undefined || !refused.has(item.last));
     // A mark says "swept" only when all is answered that goes under it.
@@ -162,7 +173,15 @@ export class Sweeper {
       await this.#written(async () => await this.#marks.write(item.mark.key, "swept", { etag }));
     });
     await this.#driver.fenced.revoke(id);
-    return { deleted: gone.map(({ item }) => item), lost, refused: won.length - gone.length, journal };
+    const failed = won.filter(({ item: { links, last: key = "" } }) =>
+      [...links, key].some((each) => failures.has(each)),
+    );
+    const [[key, { message }] = ["", new Error()]] = failures;
+    return {
+      deleted: gone.map(({ item }) => item),
+      ...{ lost, refused: won.length - gone.length, failed: failed.length, journal },
+      failure: key === "" ? undefined : message.includes(key) ? message : `${key}: ${message}`,
+    };
   }
 
   /**
@@ -195,9 +214,16 @@ export class Sweeper {
     return won;
   }
 
-  async #delete(items: readonly FencedDelete[], refused: Set<string>): Promise<void> {
+  /** What fails is refused too: whether it is gone nobody knows, so its mark is left as it is. */
+  async #delete(items: readonly FencedDelete[], refused: Set<string>, failures: Map<string, Error>): Promise<void> {
     if (items.length === 0) return;
-    for (const key of await this.#driver.fenced.delete(items)) refused.add(key);
+    try {
+      for (const key of await this.#driver.fenced.delete(items)) refused.add(key);
+    } catch (error) {
+      if (!(error instanceof DeletesFailedError)) throw error;
+      for (const [key, failure] of error.failures) failures.set(key, failure);
+      for (const key of [...error.failures.keys(), ...error.refused]) refused.add(key);
+    }
   }
 
   /** Ends the permit of somebody who began to delete and did not come to the end; gives it. */

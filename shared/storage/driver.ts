@@ -145,8 +145,8 @@ export interface FencedDeletes {
   /** Before anybody can read the permit's id: then whoever revokes it finds what there is to revoke. */
   open(id: string): Promise<void>;
   /**
-   * Deletes keys, each sent once; they may be absent. Gives those that were refused since their permit is over. Throws the
-   * first other failure after all were tried: then nobody knows which are gone, or will be before the permit is over.
+   * Deletes keys, each sent once; they may be absent. Gives those that were refused since their permit is over. Throws
+   * DeletesFailedError after all were tried where others could not be deleted, or did not answer.
    */
   delete(items: readonly FencedDelete[]): Promise<readonly string[]>;
   /**
@@ -234,6 +234,21 @@ export class PreconditionFailedError extends Error {
   override readonly name = "PreconditionFailedError";
   constructor(key: string) {
     super(`precondition failed: ${key}`);
+  }
+}
+
+/** Some of several keys could not be deleted; all were tried. The message is that of the first failure. */
+export class DeletesFailedError extends Error {
+  override readonly name = "DeletesFailedError";
+  /** Why, by key. Nobody knows which of these are gone, or will be before their permit is over. */
+  readonly failures: ReadonlyMap<string, Error>;
+  /** Those of the others that were refused since their permit is over. */
+  readonly refused: readonly string[];
+  constructor(failures: ReadonlyMap<string, Error>, refused: readonly string[]) {
+    const [first] = failures.values();
+    super(first?.message, { cause: first });
+    this.failures = failures;
+    this.refused = refused;
   }
 }
 

@@ -1,5 +1,6 @@
 /** A storage driver whose calls fail when they are told to. */
-import type { StorageDriver } from "../../shared/storage/driver.ts";
+import { asError } from "../../shared/storage/as-error.ts";
+import { DeletesFailedError, type StorageDriver } from "../../shared/storage/driver.ts";
 
 /** One call to the driver, as a plan sees it before it is made. */
 export interface PlannedCall {
@@ -83,9 +84,15 @@ export function withFaults(
       open: async (id) => await run("open permit", id, async () => await fenced.open(id)),
       delete: async (items) => {
         const refused: string[] = [];
+        const failures = new Map<string, Error>();
         for (const item of items) {
-          refused.push(...(await run("fenced delete", item.key, async () => await fenced.delete([item]))));
+          const deleted = run("fenced delete", item.key, async () => await fenced.delete([item]));
+          await deleted.then(
+            (late) => refused.push(...late),
+            (error: unknown) => failures.set(item.key, asError(error)),
+          );
         }
+        if (failures.size > 0) throw new DeletesFailedError(failures, refused);
         return refused;
       },
       revoke: async (id) => await run("revoke", id, async () => await fenced.revoke(id)),

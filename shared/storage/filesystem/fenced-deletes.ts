@@ -1,7 +1,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { mapLimit } from "../concurrency.ts";
-import type { FencedDelete, FencedDeletes, Trash } from "../driver.ts";
+import { asError } from "../as-error.ts";
+import { DeletesFailedError, type FencedDelete, type FencedDeletes, type Trash } from "../driver.ts";
 import { checkPermitId, checkRun } from "../key.ts";
 import {
   asStorageFault,
@@ -78,16 +79,17 @@ export class FolderFence implements FencedDeletes {
 
   async delete(items: readonly FencedDelete[]): Promise<readonly string[]> {
     const changed = new Set<string>();
-    const failures: unknown[] = [];
+    const failures = new Map<string, Error>();
     const done = await mapLimit(items, AT_ONCE, async (item) => {
       return await asStorageFault(async () => await this.#delete(item, changed)).catch((error: unknown) => {
-        failures.push(error);
+        failures.set(item.key, asError(error));
         return true;
       });
     });
     await mapLimit([...changed], AT_ONCE, syncFolder);
-    if (failures.length > 0) throw failures[0];
-    return items.filter((_, index) => done[index] !== true).map(({ key }) => key);
+    const refused = items.filter((_, index) => done[index] !== true).map(({ key }) => key);
+    if (failures.size > 0) throw new DeletesFailedError(failures, refused);
+    return refused;
   }
 
   async revoke(id: string): Promise<void> {

@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { PERMIT_LIFETIME_MS, type FencedDelete, type FencedDeletes, type Trash } from "../driver.ts";
+import { asError } from "../as-error.ts";
+import {
+  DeletesFailedError,
+  PERMIT_LIFETIME_MS,
+  type FencedDelete,
+  type FencedDeletes,
+  type Trash,
+} from "../driver.ts";
 import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
 import { ExpiredError } from "./faults.ts";
@@ -78,19 +85,19 @@ export class SignedDeletes implements FencedDeletes {
     for (const { key } of items) checkKey(key);
     const byAge = [...items].sort((a, b) => a.permit.since.getTime() - b.permit.since.getTime());
     const refused: string[] = [];
-    const failures: unknown[] = [];
+    const failures = new Map<string, Error>();
     for (const { bucket, batch } of this.#batches(byAge)) {
       const keys = batch.map(({ key }) => key);
       const since = batch[0]?.permit.since ?? new Date(0);
       try {
         const left = await bucket.deleteManySigned(keys, since, this.lifetimeMs / 1000);
-        for (const { key, reason } of left) failures.push(new Error(`S3 DeleteObjects ${key}: ${reason}`));
+        for (const { key, reason } of left) failures.set(key, new Error(`S3 DeleteObjects ${key}: ${reason}`));
       } catch (error) {
         if (error instanceof ExpiredError) refused.push(...keys);
-        else failures.push(error);
+        else for (const key of keys) failures.set(key, asError(error));
       }
     }
-    if (failures.length > 0) throw failures[0];
+    if (failures.size > 0) throw new DeletesFailedError(failures, refused);
     return refused;
   }
 

@@ -3,7 +3,9 @@
  * end by the clock (bucket) or by being revoked (folder), and what a run deleted comes back with its old age (bucket).
  */
 import { createHash, randomUUID } from "node:crypto";
+import { asError } from "../../../shared/storage/as-error.ts";
 import {
+  DeletesFailedError,
   DraftGoneError,
   ObjectTooLargeError,
   PreconditionFailedError,
@@ -170,8 +172,13 @@ export function driverTo(store: Store, gate: Gate): StorageDriver {
         (await gate({ operation: "fenced delete", key: item.key }, () => store.deleteWith(item))) ? [] : [item.key],
       );
       const answers = await Promise.allSettled(sent);
-      for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
-      return answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+      const refused = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+      const failures = new Map<string, Error>();
+      answers.forEach((answer, index) => {
+        if (answer.status === "rejected") failures.set(items[index]?.key ?? "", asError(answer.reason));
+      });
+      if (failures.size > 0) throw new DeletesFailedError(failures, refused);
+      return refused;
     },
     revoke: async (id) => {
       await gate({ operation: "revoke", key: id }, () => {
