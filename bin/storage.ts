@@ -48,7 +48,7 @@ export async function openConfigured(
   const destination = { write: (line: string) => void process.stderr.write(line) };
   const logger = createLogger({ level: "warn", formatter: "text", destination });
   // Whether the registry may be written to by its users is another matter.
-  const driver = await openStorage({ ...config.storage, readOnly: false }, logger, needing);
+  const driver = await openStorage({ ...config.storage, readOnly: needing === undefined }, logger, needing);
   const times = gcTimes(config.storage.gc.graceMs);
   const policy = { allowSparse: true, allowSparseIndexes: true, urlAllowed: () => true };
   try {

@@ -11,7 +11,8 @@ import { storePromises } from "./store-promises.ts";
 
 /**
  * Opens it. A bucket at another address than Amazon's is asked what it promises, unless nothing will be written. Throws where
- * it does not decide conditional writes and the configuration, or what it is opened for (`needing`), rests on them.
+ * it does not decide conditional writes and the configuration, or what it is opened for (`needing`), rests on them; and where it
+ * cannot be asked and is opened for something, which could not begin.
  */
 export async function openStorage(
   { driver, readOnly, immutableTags }: StorageConfig,
@@ -31,7 +32,7 @@ export async function openStorage(
       const budget = new MemoryBudget(partMemory(settings.partBytes), limits.memoryWaitMs);
       const onCall = (call: object): void => logger.info("request to the store", { ...call });
       const needed = needing ?? (immutableTags.length > 0 ? "storage.tag.immutable" : undefined);
-      const promises = await storePromises(settings, { readOnly, logger, needed });
+      const promises = await storePromises(settings, { readOnly, logger, needed, atOnce: needing !== undefined });
       return new S3Driver(settings, budget, promises, logRequests ? onCall : undefined, undefined, isUploadKey);
     }
     case "inmemory":

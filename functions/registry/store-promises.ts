@@ -7,17 +7,19 @@ interface Asking {
   readonly logger: Logger;
   /** The setting that cannot be kept without conditional writes, if there is one. */
   readonly needed?: string | undefined;
+  /** A store that cannot be asked is no matter of later: what it is opened for cannot begin. */
+  readonly atOnce: boolean;
 }
 
 /**
  * What a store keeps of what Amazon S3 promises. One with an address of its own is asked now; if that fails, again when it is
  * next needed. What it promises is logged, and what is weaker for it, a sentence each. A registry that does not write relies
- * on none of it, and asks nothing. Throws where the store says that it cannot keep what a setting needs; what it gives
- * rejects for that, and while the store cannot be asked.
+ * on none of it, and asks nothing. Throws where the store says that it cannot keep what a setting needs, and with `atOnce`
+ * where it cannot be asked; what it gives rejects for that, and while the store cannot be asked.
  */
 export async function storePromises(
   settings: S3Settings,
-  { readOnly, logger, needed }: Asking,
+  { readOnly, logger, needed, atOnce }: Asking,
 ): Promise<() => Promise<StorePromises>> {
   if (settings.endpoint === undefined || readOnly) return async () => AMAZON_S3;
   const { probePromises } = await import("../../shared/storage/s3/probe.ts");
@@ -41,7 +43,7 @@ export async function storePromises(
     }
   };
   await askedOnce().catch((error: unknown) => {
-    if (error instanceof UnkeptSettingError) throw error;
+    if (atOnce || error instanceof UnkeptSettingError) throw error;
     logger.error("the store cannot be asked what it promises; it is asked again when that is needed", { err: error });
   });
   return askedOnce;
