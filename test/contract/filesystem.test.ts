@@ -20,6 +20,7 @@ import {
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
+  DeletesFailedError,
   discardDraft,
   PreconditionFailedError,
   StorageFullError,
@@ -498,4 +499,20 @@ describe.runIf(isRoot)("a disk of one MiB of its own", () => {
     expect(Buffer.from((await driver.read("a/b", 10)) ?? []).toString()).toBe("there");
     expect((await driver.list("a/")).objects).toHaveLength(1);
   });
+});
+
+it("names the keys that it could not delete with a permit, and deletes the others", async () => {
+  for (const key of ["a", "b", "c"]) await driver.put(key, Buffer.from(key));
+  const permit = { id: "run/nonce", since: (await driver.put("clock", Buffer.from("x"))).asOf };
+  await driver.fenced.open(permit.id);
+  // A folder where the file would be moved to.
+  await mkdir(path.join(folder, ".lading/permits/run/nonce/moved/b\\f"));
+  const error: unknown = await driver.fenced
+    .delete(["a", "b", "c"].map((key) => ({ key, permit })))
+    .catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(DeletesFailedError);
+  expect([...(error as DeletesFailedError).failures.keys()]).toEqual(["b"]);
+  expect((error as DeletesFailedError).message).toMatch(/EISDIR/);
+  expect([await driver.head("a"), await driver.head("c")]).toEqual([undefined, undefined]);
+  expect(await driver.head("b")).toBeDefined();
 });
