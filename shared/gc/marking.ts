@@ -303,6 +303,7 @@ export class Marking {
   async #takeExtraRevision(repository: string, digest: Digest, link: string): Promise<void> {
     this.#meta.extraRevisions.push({ repository, digest });
     this.#keep(digest);
+    if (this.blobs.find(digest) !== undefined) return; // read with those of the tables
     const references = await readReferences(this.#driver, digest);
     if (references === undefined) {
       if ((await this.#driver.head(link)) === undefined) return;
@@ -316,6 +317,10 @@ export class Marking {
     const meta = this.#meta;
     const wanted = new Bits(this.blobs.length);
     for (const { revisions } of this.repositories) for (const row of revisions.view()) wanted.add(row);
+    for (const { digest } of meta.extraRevisions) {
+      const row = this.blobs.find(digest);
+      if (row !== undefined) wanted.add(row);
+    }
     const { times, force } = this.#options;
     const known = { repositories: this.repositories, blobs: this.blobs, aliases: this.#aliases };
     this.#pushes = force ? undefined : new PushWatch({ ...known, times, horizon: this.#horizon() });

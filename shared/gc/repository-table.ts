@@ -172,8 +172,9 @@ export class RepositoryTable {
         return;
       }
       case "foreign-link": {
-        const { signature } = found;
-        this.few.odd.push({ key, kind: "foreign-link", repository, modified, ...(signature && { digest: signature }) });
+        const { signature, isRevision } = found;
+        const kind = isRevision ? "revision" : "foreign-link";
+        this.few.odd.push({ key, kind, repository, modified, ...(signature && { digest: signature }) });
         return;
       }
       case "tag":

@@ -61,6 +61,14 @@ export function planRevisions(
   if (!retention.isActive) return items;
 
   const needs = new Needs(marking);
+  const extraRows = new Map<string, number[]>();
+  for (const { repository, digest } of marking.extraRevisions) {
+    const row = marking.blobs.find(digest);
+    if (row === undefined) continue;
+    const others = extraRows.get(repository);
+    if (others === undefined) extraRows.set(repository, [row]);
+    else others.push(row);
+  }
   marking.repositories.forEach((table, index) => {
     const names = marking.tagNames(index);
     let tag = 0;
@@ -70,7 +78,8 @@ export function planRevisions(
         const digest = names[tag];
         if (digest !== undefined) tags.push({ tag: table.tags.at(tag), digest, set: dateOf(table.tagSet.at(tag)) });
       }
-      const plan = { marking, table, repository, needs, tags, retention, pulls, asOf, horizon };
+      const extra = extraRows.get(table.names.at(repository)) ?? [];
+      const plan = { marking, table, repository, needs, tags, retention, pulls, asOf, horizon, extra };
       for (const item of planRepository(plan)) items.push(item);
     }
   });
@@ -87,6 +96,8 @@ interface RepositoryToPlan {
   readonly pulls: PullTable;
   readonly asOf: Date;
   readonly horizon: number;
+  /** Rows of its manifests that are not in the table: they stay, and what they need. */
+  readonly extra: readonly number[];
 }
 
 function planRepository(plan: RepositoryToPlan): RevisionItem[] {
@@ -135,12 +146,14 @@ function planRepository(plan: RepositoryToPlan): RevisionItem[] {
     const isYoung = table.revised.at(start + index) >= horizon || signed.has(digest);
     if (!reasons.has(digest) || named.length > 0 || isYoung) keep(index);
   });
-  const neededBy = (index: number): number[] =>
+  const indicesNeededBy = (needing: number): number[] =>
     needs
-      .of(rows[index] as number)
+      .of(needing)
       .map((row) => findSorted(table.revisions, row, start, end))
       .filter((found) => found !== undefined)
       .map((found) => found - start);
+  const neededBy = (index: number): number[] => indicesNeededBy(rows[index] as number);
+  for (const row of plan.extra) indicesNeededBy(row).forEach(keep);
   for (let index = queue.pop(); index !== undefined; index = queue.pop()) neededBy(index).forEach(keep);
 
   const items = new Map<number, RevisionItem & { after: RevisionItem[] }>();

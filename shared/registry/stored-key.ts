@@ -6,7 +6,13 @@ import { layout, nameEnd } from "./layout.ts";
 export type RepositoryKey =
   | { readonly kind: "layer" | "revision"; readonly repository: string; readonly digest: Digest }
   /** A link by a digest of an algorithm that we do not know, or the signature of a schema 1 manifest. */
-  | { readonly kind: "foreign-link"; readonly repository: string; readonly signature: Digest | undefined }
+  | {
+      readonly kind: "foreign-link";
+      readonly repository: string;
+      readonly signature: Digest | undefined;
+      /** Does it make something a manifest of the repository? */
+      readonly isRevision: boolean;
+    }
   | { readonly kind: "tag"; readonly repository: string; readonly tag: string }
   | { readonly kind: "referrer"; readonly repository: string; readonly subject: Digest; readonly referrer: Digest }
   | { readonly kind: "upload"; readonly repository: string; readonly id: string; readonly file: string }
@@ -35,7 +41,7 @@ export function repositoryKeyOf(key: string): RepositoryKey {
       if (first !== "revisions" || last !== "link") return OTHER;
       if (steps.length === 5) return linkOf("revision", repository, second, third);
       return steps.length === 8 && fourth === "signatures"
-        ? { kind: "foreign-link", repository, signature: digestFrom(`${steps[5]}:${steps[6]}`) }
+        ? { kind: "foreign-link", repository, signature: digestFrom(`${steps[5]}:${steps[6]}`), isRevision: false }
         : OTHER;
     case "_referrers": {
       const subject = digestFrom(`${first}:${second}`);
@@ -62,6 +68,6 @@ export function blobKeyOf(key: string): Digest | undefined {
 function linkOf(kind: "layer" | "revision", repository: string, algorithm: string, hex: string): RepositoryKey {
   const digest = digestFrom(`${algorithm}:${hex}`);
   return digest === undefined
-    ? { kind: "foreign-link", repository, signature: undefined }
+    ? { kind: "foreign-link", repository, signature: undefined, isRevision: kind === "revision" }
     : { kind, repository, digest };
 }

@@ -1,5 +1,6 @@
 /** Content that older registries stored under its sha256, though it was pushed, and is named, by its sha512. */
 import { describe, expect, it } from "vitest";
+import { deleteUntagged } from "../../shared/gc/retention.ts";
 import type { Digest } from "../../shared/oci/digest.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
@@ -62,5 +63,27 @@ describe("a layer by its alias", () => {
     world.age();
     await writeLink(world.driver, layout.revisionLink(nameOf("r"), IMAGE.digest), IMAGE.digest);
     expect((await world.collect()).reason).toContain(`relying on its old link to`);
+  });
+});
+
+describe("a manifest by another digest", () => {
+  it.each([
+    ["its sha512", "sha512"],
+    ["an algorithm that we do not know", "sha384"],
+  ])("%s, keeps its children and their layers where untagged manifests go", async (_, algorithm) => {
+    const world = new World();
+    const child = await world.image("r", ["layer of a child"]);
+    const index = await world.index("r", [child.digest]);
+    await world.deleteManifest("r", index);
+    const hex = algorithm === "sha512" ? sha512("index").slice("sha512:".length) : "a".repeat(96);
+    const link = `${layout.repositories}r/_manifests/revisions/${algorithm}/${hex}/link`;
+    await world.driver.put(link, Buffer.from(index));
+    const untagged = await world.image("r", ["layer of an untagged one"]);
+    world.age();
+    for (let run = 0; run < 4; run++) expect((await world.collect({ retention: deleteUntagged })).outcome).toBe("done");
+    expect(await world.hasRevision("r", child.digest)).toBe(true);
+    expect(await world.has(index)).toBe(true);
+    for (const blob of child.blobs) expect(await world.has(blob)).toBe(true);
+    expect(await world.hasRevision("r", untagged.digest)).toBe(false);
   });
 });
