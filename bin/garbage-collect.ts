@@ -165,7 +165,8 @@ export async function collect(collection: Collection): Promise<number> {
     }
     const { summary } = outcome;
     if (summary.outcome === "failed") {
-      console.err(`the run failed, and what it had not deleted yet stays: ${summary.reason ?? ""}`);
+      const stays = dryRun ? "" : ", and what it had not deleted yet stays";
+      console.err(`the run failed${stays}: ${summary.reason ?? ""}`);
       return EXIT.failed;
     }
     const left = leftOf(summary);

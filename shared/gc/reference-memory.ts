@@ -35,13 +35,19 @@ export interface Remembered {
 export class ReferenceMemory {
   readonly #driver: StorageDriver;
   readonly #newName: () => string;
+  readonly #isOptional: boolean;
+  #isUnwritable = false;
   #pending = new Bytes();
   #small: { key: string; records: number; kept: number; bytes: number }[] = [];
 
-  /** `newName` gives names that nobody else gives. */
-  constructor(driver: StorageDriver, newName: () => string) {
+  /**
+   * `newName` gives names that nobody else gives. Where it is optional to remember, what cannot be written is forgotten, as in
+   * a store that is full or that nobody may write to.
+   */
+  constructor(driver: StorageDriver, newName: () => string, isOptional = false) {
     this.#driver = driver;
     this.#newName = newName;
+    this.#isOptional = isOptional;
   }
 
   /** Calls `known` for each manifest that is remembered, some of them twice; it says whether there still is such a manifest. */
@@ -76,9 +82,15 @@ export class ReferenceMemory {
     const records = this.#pending.view();
     if (records.byteLength === 0) return;
     this.#pending = new Bytes();
+    if (this.#isUnwritable) return;
     const bytes = Buffer.concat([MAGIC, records]);
     const sum = createHash("sha256").update(bytes).digest();
-    await this.#driver.put(`${PREFIX}${this.#newName()}`, Buffer.concat([bytes, sum]));
+    try {
+      await this.#driver.put(`${PREFIX}${this.#newName()}`, Buffer.concat([bytes, sum]));
+    } catch (error) {
+      if (!this.#isOptional) throw error;
+      this.#isUnwritable = true;
+    }
   }
 
   /**
@@ -96,7 +108,7 @@ export class ReferenceMemory {
       for (const record of recordsOf(bytes)) if (isWanted(record.digest)) await this.add(record);
     }
     await this.flush();
-    await this.#driver.deleteMany(keys);
+    if (!this.#isUnwritable) await this.#driver.deleteMany(keys);
   }
 }
 

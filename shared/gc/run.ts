@@ -124,13 +124,13 @@ export class Run {
 
   static #parts(
     driver: StorageDriver,
-    { times, retention, force, onPhase }: RunOptions,
+    { times, retention, force, dryRun, onPhase }: RunOptions,
     { id, begun }: RunState,
     cuts: readonly string[],
     tables: Pick<RunParts, "marks" | "pulls">,
     snapshot?: Snapshot,
   ): RunParts {
-    const memory = new ReferenceMemory(driver, () => `${id}-${randomUUID().slice(0, 8)}`);
+    const memory = new ReferenceMemory(driver, () => `${id}-${randomUUID().slice(0, 8)}`, dryRun);
     const options = { begun: new Date(begun), times, retention, force, cuts, onPhase };
     return { memory, ...tables, cuts, marking: new Marking(driver, memory, options, snapshot) };
   }

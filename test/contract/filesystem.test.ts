@@ -481,6 +481,12 @@ describe.runIf(isRoot)("a disk of one MiB of its own", () => {
     expect((await filesIn(disk)).filter((name) => name.startsWith("d/"))).toHaveLength(2);
   });
 
+  it("that is read-only: a put says so, also where nothing was written before", async () => {
+    execFileSync("mount", ["-o", "remount,ro", disk]);
+    await expect(driver.put("k", Buffer.from("x"))).rejects.toThrow("storage is read-only");
+    await expect(driver.drafts.append(driver.drafts.begin("d/"), bodyOf("x"))).rejects.toThrow("storage is read-only");
+  });
+
   it("gives another etag with every write, however fast", async () => {
     const etags = new Set<string>();
     for (let i = 0; i < 300; i++) etags.add((await driver.put("k", Buffer.from("same"))).etag);

@@ -1,4 +1,5 @@
 /** The commands as they are run, over a folder that a registry serves at the same time. */
+import { execFileSync } from "node:child_process";
 import { chown, mkdir, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -148,6 +149,52 @@ describe.runIf(process.getuid?.() === 0)("root, on a folder that belongs to anot
     await filesystemDriver(root).put(layout.tagLink(nameOf("a"), "v1" as Tag), Buffer.from("?"));
     await chown(root, REGISTRY, REGISTRY);
     expect((await onFolder(root, "garbage-collect --dry-run")).stderr).not.toContain("belongs to");
+  });
+});
+
+// These need a mount, and so root; without it they are listed as skipped.
+describe.runIf(process.getuid?.() === 0)("a folder that nobody can write to", () => {
+  const manifest = Buffer.from(
+    '{"schemaVersion":2,"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json"}',
+  );
+  const digest = digestOf("sha256", manifest);
+  const onDisk = async (args: string, prepare: (disk: string) => Promise<void>) => {
+    const disk = path.join(folder, "disk");
+    await mkdir(disk);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]);
+    try {
+      const driver = filesystemDriver(disk);
+      await driver.put(layout.revisionLink(nameOf("a"), digest), linkBytes(digest));
+      await prepare(disk);
+      await rm(path.join(disk, ".lading"), { recursive: true });
+      execFileSync("mount", ["-o", "remount,ro", disk]);
+      return await runAny([process.execPath, "dist/lading.js", ...args.split(" ")], {
+        env: { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: disk },
+      });
+    } finally {
+      execFileSync("umount", ["-l", disk]);
+    }
+  };
+  const whole = async (disk: string): Promise<void> => {
+    await filesystemDriver(disk).put(layout.blob(digest), manifest);
+  };
+
+  it.each(["garbage-collect -d", "verify"])("can be looked at with %s", async (args) => {
+    expect(await onDisk(args, whole)).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("is not collected, with a sentence that says why", async () => {
+    const { code, stderr } = await onDisk("garbage-collect", whole);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: "lading garbage-collect: the registry's storage is read-only\n",
+    });
+  });
+
+  it("a dry run that fails says nothing of what it would have deleted", async () => {
+    const { code, stderr } = await onDisk("garbage-collect -d", async () => undefined);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^the run failed: /);
   });
 });
 

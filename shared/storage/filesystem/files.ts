@@ -138,7 +138,20 @@ async function withFolder<T>(
     } catch (error) {
       // A folder above it was removed between two of the steps that this takes; Node reports some of that as ENOTDIR.
       if (!isAbsent(error)) throw error;
+      await checkMakeable(folder);
     }
+  }
+}
+
+/** Throws what keeps a folder from being made where Node says that one above it is absent, as it does of a read-only disk. */
+async function checkMakeable(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o755 });
+    await rmdir(folder);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT") await checkMakeable(path.dirname(folder));
+    else if (code !== "EEXIST" && code !== "ENOTEMPTY" && !isAbsent(error)) throw error;
   }
 }
 

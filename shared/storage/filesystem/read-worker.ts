@@ -13,8 +13,12 @@ parentPort?.on("message", (batch: Batch) => {
     try {
       return [id, readNow(request)];
     } catch (error) {
-      return [id, undefined, { message: String(error), code: (error as { code?: unknown }).code }];
+      return [id, undefined, { message: messageOf(error), code: (error as { code?: unknown }).code }];
     }
   });
   parentPort?.postMessage(answers);
 });
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
