@@ -4,7 +4,7 @@ import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
 import type { GcEvent } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
 import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
-import { allRequests, type Summary } from "../shared/gc/summary.ts";
+import { allRequests, undoableCount, type Summary } from "../shared/gc/summary.ts";
 import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
@@ -270,7 +270,7 @@ function linesOf(summary: Summary, { waits, file, driver }: Collection): string[
   lines.push(...foundLines(summary));
   const price = driver.name === "s3" ? `, about $${dollars.toFixed(4)} at Amazon's prices` : "";
   lines.push(`run ${run}: ${allRequests(requests)} requests, ${seconds.toFixed(1)} s${price}`);
-  if (!dryRun && deleted + deletedManifests + deletedTags > 0) {
+  if (!dryRun && undoableCount(summary) > 0) {
     lines.push(
       undoable
         ? `"lading gc undo ${[run, ...(file === undefined ? [] : [file])].join(" ")}" brings back what it deleted`

@@ -1,8 +1,9 @@
 /** `lading gc`: what collections did, and taking it back. */
 import { kindOf, readJournal, type JournalEntry } from "../shared/gc/journal.ts";
-import { allRequests } from "../shared/gc/summary.ts";
+import { allRequests, undoableCount, type Summary } from "../shared/gc/summary.ts";
 import { momentOf } from "../shared/gc/times.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
+import { trashKept } from "../shared/gc/trash.ts";
 import { undoAndRecord } from "../shared/gc/undo-record.ts";
 import type { UndoneEntry } from "../shared/gc/undo.ts";
 import type { GcTimes } from "../shared/registry/gc-times.ts";
@@ -88,14 +89,14 @@ export async function listRuns({ driver, place, console }: GcWork): Promise<numb
     console.out(`no collection of ${place} is known`);
     return 0;
   }
+  const isKept = await trashKept(driver);
   const head = ["run", "outcome", "condemned", "blobs", "bytes", "manifests", "tags", "uploads", "undo", "undone"];
   const rows = runs.map(({ run, summary, undone }) => {
     const missing = countAll(undone?.record?.missing);
     const when = undone === undefined ? "-" : `${momentOf(undone.at)}${missing === 0 ? "" : `, ${missing} missing`}`;
     if (summary === undefined)
       return [run, "not at its end", ...Array.from({ length: head.length - 3 }, () => ""), when];
-    const { outcome, condemned, deleted, deletedBytes, deletedManifests, deletedTags, uploads, undoable } = summary;
-    const undoing = deleted + deletedManifests + deletedTags === 0 ? "-" : undoable ? "yes" : "no";
+    const { outcome, condemned, deleted, deletedBytes, deletedManifests, deletedTags, uploads } = summary;
     return [
       run,
       outcome,
@@ -105,12 +106,18 @@ export async function listRuns({ driver, place, console }: GcWork): Promise<numb
       `${deletedManifests}`,
       `${deletedTags}`,
       `${uploads}`,
-      undoing,
+      undoingOf(summary, isKept),
       when,
     ];
   });
   for (const line of tableOf(head, rows)) console.out(line);
   return 0;
+}
+
+function undoingOf(summary: Summary, isKept: (run: string, setAside: boolean) => boolean): string {
+  if (undoableCount(summary) === 0) return "-";
+  if (!summary.undoable) return "no";
+  return isKept(summary.run, summary.setAside === true) ? "yes" : "over";
 }
 
 /** Says what a run did, and all that it deleted. */

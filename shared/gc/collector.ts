@@ -287,6 +287,7 @@ class Step {
       ...(failure === undefined ? {} : { reason: failure.message }),
       dryRun,
       undoable: cannotUndo === undefined,
+      setAside: this.#options.setAside,
       ...(cannotUndo === undefined ? {} : { cannotUndo }),
       ...structuredClone(this.#counts),
       dollars: dollarsOf(this.#counts.requests),

@@ -372,6 +372,7 @@ export class Run {
       for (const { digest, bytes, size = 0 } of swept.deleted) {
         state.counts.deleted++;
         state.counts.deletedBytes += size;
+        if (bytes === undefined) state.counts.deletedLinks = (state.counts.deletedLinks ?? 0) + 1;
         const reason = reasonOf({ isStored: bytes !== undefined });
         this.#options.report?.({ kind: "deleted", digest, size, reason });
       }

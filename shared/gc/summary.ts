@@ -58,6 +58,8 @@ export interface Counts {
   condemned: number;
   deleted: number;
   deletedBytes: number;
+  /** Of `deleted`, what had no bytes, but links. */
+  deletedLinks?: number;
   deletedManifests: number;
   deletedTags: number;
   /** Wanted again by somebody in between, or being deleted by another run. */
@@ -82,6 +84,8 @@ export interface Summary extends Counts {
   readonly dryRun: boolean;
   /** Can what it deleted be brought back? */
   readonly undoable: boolean;
+  /** Were copies set aside, which a later run removes? Older records do not say. */
+  readonly setAside?: boolean;
   /** Why not: a clause. */
   readonly cannotUndo?: string;
   /** What the requests cost by Amazon's list prices (us-east-1, standard storage). */
@@ -99,6 +103,11 @@ export function dollarsOf(requests: Requests): number {
 /** How many requests there were, of all kinds. */
 export function allRequests({ list, get, put, delete: deletes }: Requests): number {
   return list + get + put + deletes;
+}
+
+/** How many things it deleted that can be brought back, if they are kept: links that led nowhere are not. */
+export function undoableCount({ deleted, deletedLinks = 0, deletedManifests, deletedTags }: Counts): number {
+  return deleted - deletedLinks + deletedManifests + deletedTags;
 }
 
 /** Nothing yet. */

@@ -42,6 +42,16 @@ export async function emptyTrash(driver: StorageDriver, isOver: (run: string) =>
   }
 }
 
+/**
+ * Tells of runs that could be undone whether what they deleted is still kept, as far as that is for us to end: a bucket's
+ * versions count as kept. One look into the store's own trash, or one LIST where there is none.
+ */
+export async function trashKept(driver: StorageDriver): Promise<(run: string, setAside: boolean) => boolean> {
+  const own = await driver.fenced.trash?.runs();
+  const kept = new Set(own ?? (await listChildren(driver, layout.gcTrash)));
+  return (run, setAside) => kept.has(run) || (own === undefined && !setAside);
+}
+
 /** Deletes everything below a prefix that nobody else writes to. */
 export async function deleteBelow(driver: StorageDriver, prefix: string): Promise<void> {
   let keys: string[] = [];

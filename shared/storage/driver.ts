@@ -166,8 +166,11 @@ export interface Trash {
    * Does the store keep what is deleted from now on? A bucket can be told to, and not to. Undefined where it does not say.
    */
   keeps(): Promise<boolean | undefined>;
-  /** The first part of the ids of the permits with which something was deleted that `empty` would remove, in byte order. */
-  runs(): Promise<readonly string[]>;
+  /**
+   * The first part of the ids of the permits with which something was deleted that `empty` would remove, in byte order.
+   * Undefined where the store itself ends what it keeps, by rules of its own.
+   */
+  runs(): Promise<readonly string[] | undefined>;
   /**
    * Brings objects back that were deleted with a permit, but for keys that are there again; gives the keys that are neither.
    * They have the time of now; or, where the store keeps versions, the one that they had.

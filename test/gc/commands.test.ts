@@ -11,6 +11,7 @@ import type { Digest } from "../../shared/oci/digest.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
+import { listKeys } from "../../shared/storage/driver.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { keptConsole } from "./console.ts";
 import { DEFAULTS, nameOf, TIMES, withoutTrash, World } from "./support.ts";
@@ -309,6 +310,39 @@ describe("gc", () => {
       await undoRun({ driver, place: "./data", times: TIMES, console: quiet }, run, { yes: true, quiet: true }),
     ).toBe(1);
     expect([quiet.lines, quiet.errors]).toEqual([[], [console.errors[0], expect.stringMatching(lost)]]);
+  });
+
+  it.each([false, true])("says of a run that its trash is over, with copies set aside: %s", async (setAside) => {
+    const world = await garbageWorld();
+    const driver = setAside ? withoutTrash(world.driver) : world.driver;
+    const undoing = async (): Promise<string[]> => {
+      const console = keptConsole();
+      await listRuns({ driver, place: "./data", times: TIMES, console });
+      return console.lines.slice(1).map((line) => line.split(/ {2,}/)[8] ?? "");
+    };
+    for (let run = 0; run < 2; run++) {
+      await command(world, { driver }, { setAside });
+      world.time += TIMES.settleMs + 1000;
+    }
+    expect(await undoing()).toEqual(["-", "yes"]);
+    world.time += DEFAULTS.trashMs + 1000;
+    await command(world, { driver }, { setAside });
+    expect(await undoing()).toEqual(["-", "over", "-"]);
+  });
+
+  it("has nothing to undo where a run deleted nothing but links without bytes", async () => {
+    const world = await garbageWorld();
+    await command(world);
+    for await (const { key } of listKeys(world.driver, layout.blobs)) {
+      if ((await world.driver.head(key))?.size === 7) await world.driver.delete(key);
+    }
+    world.time += TIMES.settleMs + 1000;
+    const { text } = await command(world);
+    expect(text).toContain("1 blob (0 B) deleted");
+    expect(text).not.toContain("gc undo");
+    const console = keptConsole();
+    await listRuns({ driver: world.driver, place: "./data", times: TIMES, console });
+    expect(console.lines.at(-1)?.split(/ {2,}/).slice(-2)).toEqual(["-", "-"]);
   });
 
   it("says of each blob, manifest and tag what became of it", async () => {

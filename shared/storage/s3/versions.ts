@@ -45,8 +45,8 @@ export class Versions implements Trash {
     }
   }
 
-  async runs(): Promise<readonly string[]> {
-    return [];
+  async runs(): Promise<undefined> {
+    // The lifecycle ends them.
   }
 
   async restore(items: Parameters<Trash["restore"]>[0]): Promise<readonly string[]> {
