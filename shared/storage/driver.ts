@@ -140,7 +140,10 @@ export interface FencedDelete {
  */
 export interface FencedDeletes {
   readonly lifetimeMs: number;
-  /** Does this store keep what is said here? Some S3 servers take signed requests that have expired. Asks it. */
+  /**
+   * Does this store keep what is said here? Some S3 servers take signed requests that have expired. Asks it. Throws with a
+   * sentence where it rests on this machine's clock, and that is not the store's.
+   */
   isKept(): Promise<boolean>;
   /** Before anybody can read the permit's id: then whoever revokes it finds what there is to revoke. */
   open(id: string): Promise<void>;

@@ -18,7 +18,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   DeletesFailedError,
   discardDraft,
@@ -434,6 +434,21 @@ describe("compare-and-swap", () => {
     await unlink(path.join(folder, "k"));
     await link(path.join(folder, "theirs"), path.join(folder, "k"));
     await expect(driver.put("k", Buffer.from("3"), { ifMatch: etag })).rejects.toThrow(PreconditionFailedError);
+  });
+});
+
+describe("a clock that is not the file system's", () => {
+  afterEach(() => vi.useRealTimers());
+
+  it.each([
+    [10_000, /folder is \d+\.\d seconds behind this machine's/],
+    [-10_000, /folder is \d+\.\d seconds ahead of this machine's/],
+  ])("this machine's being %d ms ahead, no deletes are promised", async (ms, sentence) => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + ms });
+    await expect(driver.fenced.isKept()).rejects.toThrow(sentence);
+    expect(await filesIn(folder)).toEqual([]);
+    vi.setSystemTime(vi.getRealSystemTime() + ms / 10);
+    expect(await driver.fenced.isKept()).toBe(true);
   });
 });
 

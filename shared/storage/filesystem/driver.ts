@@ -99,7 +99,8 @@ export class FilesystemDriver implements StorageDriver {
     );
     const [permits, trash] = [path.join(this.#private, "permits"), path.join(this.#private, "trash")];
     const pathOf = (key: string): string => this.#path(key);
-    this.fenced = new FolderFence({ permits, trash, stays: this.#stays, pathOf }, permitMs);
+    const temporary = (): string => this.#temporary();
+    this.fenced = new FolderFence({ permits, trash, stays: this.#stays, pathOf, temporary }, permitMs);
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {

@@ -4,6 +4,7 @@ import { mapLimit } from "../concurrency.ts";
 import { asError } from "../as-error.ts";
 import { DeletesFailedError, type FencedDelete, type FencedDeletes, type Trash } from "../driver.ts";
 import { checkPermitId, checkRun } from "../key.ts";
+import { checkClock } from "./clock.ts";
 import {
   asStorageFault,
   codeOf,
@@ -34,6 +35,8 @@ export interface FenceFolders {
   readonly stays: FolderRule;
   /** The file of a key. */
   pathOf(key: string): string;
+  /** The name of a file that is not there. */
+  temporary(): string;
 }
 
 /**
@@ -69,6 +72,7 @@ export class FolderFence implements FencedDeletes {
   }
 
   async isKept(): Promise<boolean> {
+    await checkClock(this.#folders.temporary());
     return true;
   }
 
