@@ -3,7 +3,7 @@ import path from "node:path";
 import { mapLimit } from "../concurrency.ts";
 import { asError } from "../as-error.ts";
 import { DeletesFailedError, type FencedDelete, type FencedDeletes, type Trash } from "../driver.ts";
-import { checkPermitId, checkRun } from "../key.ts";
+import { checkKey, checkPermitId, checkRun } from "../key.ts";
 import { checkClock } from "./clock.ts";
 import {
   asStorageFault,
@@ -82,6 +82,7 @@ export class FolderFence implements FencedDeletes {
   }
 
   async delete(items: readonly FencedDelete[]): Promise<readonly string[]> {
+    for (const { key } of items) checkKey(key);
     const changed = new Set<string>();
     const failures = new Map<string, Error>();
     const done = await mapLimit(items, AT_ONCE, async (item) => {
