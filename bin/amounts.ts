@@ -1,10 +1,25 @@
 /** What a run left and found, as the commands say it: of what its record has. */
-import type { Amount, Summary } from "../shared/gc/summary.ts";
+import type { Amount, Counts, Summary } from "../shared/gc/summary.ts";
 import { countOf, sizeOf } from "./console.ts";
 
 /** `1 blob (7 B), 0 manifests and 2 tags`. */
 export function amountOf({ blobs, bytes, manifests, tags }: Amount): string {
   return `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${countOf(manifests, "manifest")} and ${countOf(tags, "tag")}`;
+}
+
+/** What there is of each, of what there is any: `7 blobs (1.2 MB), 2 manifests and 1 tag`, or `nothing`. */
+export function someOf(amount: Amount, uploads?: Pick<Counts, "uploads" | "uploadBytes">): string {
+  const { blobs, bytes, manifests, tags } = amount;
+  const parts = [
+    ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(bytes)})`] : []),
+    ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
+    ...(tags > 0 ? [countOf(tags, "tag")] : []),
+    ...(uploads !== undefined && uploads.uploads > 0
+      ? [`${countOf(uploads.uploads, "abandoned upload")} (${sizeOf(uploads.uploadBytes)})`]
+      : []),
+  ];
+  const last = parts.pop() ?? "nothing";
+  return parts.length === 0 ? last : `${parts.join(", ")} and ${last}`;
 }
 
 /** How many things there are in an amount; none where it was not counted. */
@@ -21,14 +36,8 @@ export function condemnedLines(summary: Summary, hint = ""): string[] {
   const lines: string[] = [];
   const add = (amount: Amount | undefined, from: string | undefined, by: string): void => {
     if (amount === undefined || from === undefined) return;
-    const { blobs, bytes, manifests, tags } = amount;
-    const some = [
-      ...(blobs > 0 ? [`${countOf(blobs, "blob")} (${sizeOf(bytes)})`] : []),
-      ...(manifests > 0 ? [countOf(manifests, "manifest")] : []),
-      ...(tags > 0 ? [countOf(tags, "tag")] : []),
-    ];
     const them = countAll(amount) === 1 ? "it" : "them";
-    lines.push(`${some.join(" and ")} condemned${by}; a run from ${from} on deletes ${them}${hint}`);
+    lines.push(`${someOf(amount)} condemned${by}; a run from ${from} on deletes ${them}${hint}`);
   };
   add(waiting, waitingFrom, " by an earlier run");
   if (outcome === "failed" || fresh === undefined) return lines;

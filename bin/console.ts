@@ -84,9 +84,10 @@ export function cutTo(columns: number, text: string): string {
   return text.slice(0, (columns === 0 ? COLUMNS : columns) - 1);
 }
 
-/** `1 blob`, `2 blobs`. */
+/** `1 blob`, `2 blobs`, `2 repositories`. */
 export function countOf(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
+  if (count === 1) return `1 ${what}`;
+  return `${count} ${what.endsWith("y") ? `${what.slice(0, -1)}ies` : `${what}s`}`;
 }
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"] as const;

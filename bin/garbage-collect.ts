@@ -8,7 +8,7 @@ import { allRequests, undoableCount, type Summary } from "../shared/gc/summary.t
 import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
 import type { StorageDriver } from "../shared/storage/driver.ts";
-import { condemnedLines, foundLines, leftOf } from "./amounts.ts";
+import { condemnedLines, foundLines, leftOf, someOf } from "./amounts.ts";
 import { countOf, READER_GONE, processConsole, sizeOf, type Console } from "./console.ts";
 import { parseOptions, requestOf } from "./options.ts";
 import { openConfigured, sentencesOf, type Environment } from "./storage.ts";
@@ -173,7 +173,7 @@ export async function collect(collection: Collection): Promise<number> {
     for (const line of linesOf(summary, collection)) say(line);
     if (!waits || (left === 0 && summary.deletedManifests + summary.deletedTags === 0)) return EXIT.done;
     if (run === MOST_RUNS) {
-      console.err(`${left} are left after ${run} runs: somebody wants them again and again`);
+      console.err(`${left} are left after ${run} runs: the next ones go on with them`);
       return EXIT.done;
     }
     if (left > 0) {
@@ -245,22 +245,15 @@ function showProgress(console: Console, collector: Collector): void {
 function linesOf(summary: Summary, { waits, file, driver }: Collection): string[] {
   const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
     summary;
-  const { requests, seconds, dollars, eligibleTags, deletedTags } = summary;
+  const { requests, seconds, dollars, deletedTags } = summary;
   const lines: string[] = [];
   if (dryRun) {
-    lines.push(
-      `${countOf(summary.eligible, "blob")} (${sizeOf(summary.eligibleBytes)}) and ` +
-        `${countOf(summary.eligibleManifests, "manifest")}${eligibleTags === 0 ? "" : `, and ${countOf(eligibleTags, "tag")},`} would go; nothing was changed`,
-    );
+    const { eligible: blobs, eligibleBytes: bytes, eligibleManifests: manifests, eligibleTags: tags } = summary;
+    lines.push(`${someOf({ blobs, bytes, manifests, tags })} would go; nothing was changed`);
     if (uploads > 0) lines.push(`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)}) would go at once`);
   } else {
-    const some = [
-      `${countOf(deleted, "blob")} (${sizeOf(deletedBytes)})`,
-      ...(deletedManifests === 0 ? [] : [countOf(deletedManifests, "manifest")]),
-      ...(deletedTags === 0 ? [] : [countOf(deletedTags, "tag")]),
-      ...(uploads === 0 ? [] : [`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)})`]),
-    ];
-    lines.push(`${some.join(", ")} deleted`);
+    const gone = { blobs: deleted, bytes: deletedBytes, manifests: deletedManifests, tags: deletedTags };
+    lines.push(`${someOf(gone, summary)} deleted`);
     lines.push(...condemnedLines(summary, waits ? "" : " (--wait stays for it)"));
     if (deletedTags > 0) lines.push("manifests that no tag names any more are looked at by the next run");
     if (deletedManifests > 0) lines.push("what only those manifests referred to is condemned by the next run");

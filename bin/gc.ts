@@ -129,7 +129,7 @@ export async function showRun({ driver, console }: GcWork, name: string): Promis
     const { marked, repositories, condemned, lost, refused, requests, seconds } = summary;
     const { eligible: blobs, eligibleBytes: bytes, eligibleManifests: manifests, eligibleTags: tags } = summary;
     console.out(`begun ${summary.begun}, ${seconds.toFixed(1)} s of work, ${allRequests(requests)} requests`);
-    console.out(`${countOf(marked, "blob")} in use, ${repositories} repositories`);
+    console.out(`${countOf(marked, "blob")} in use, ${countOf(repositories, "repository")}`);
     console.out(`${amountOf({ blobs, bytes, manifests, tags })} eligible, ${condemned} condemned`);
     if (lost > 0) console.out(`${lost} wanted again in between`);
     if (refused > 0) console.out(`${refused} left to a later run`);

@@ -105,7 +105,7 @@ function tell(console: Console, place: string, verified: Verified, json: boolean
   }
   const { blobs, bytes, repositories, links, damages, notes, repaired, repairable } = verified;
   console.out(
-    `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${repositories} repositories, ${countOf(links, "link")} read in ${place}`,
+    `${countOf(blobs, "blob")} (${sizeOf(bytes)}), ${countOf(repositories, "repository")}, ${countOf(links, "link")} read in ${place}`,
   );
   console.out(
     `${damages} damaged, ${notes} to know` +

@@ -60,7 +60,7 @@ describe("what is shown of a run", () => {
     expect(first.shown).toEqual([
       expect.stringMatching(/^run \S+: done$/),
       expect.stringMatching(/^begun .*Z, \d+\.\d s of work, \d+ requests$/),
-      "5 blobs in use, 1 repositories",
+      "5 blobs in use, 1 repository",
       "1 blob (7 B), 1 manifest and 0 tags eligible, 2 condemned",
       "0 blobs (0 B), 0 manifests, 0 tags and 0 uploads deleted",
       condemned,

@@ -89,7 +89,7 @@ it("prints nothing but JSON, and ends with what it found", async () => {
 it("says the same in words, and with --quiet only what is damaged", async () => {
   const env = { REGISTRY_CONFIGURATION_PATH: config };
   expect((await verify([], env)).stdout).toMatch(
-    /^3 blobs \(.*\), 1 repositories, 5 links read in \/\S+\n0 damaged, 0 to know\n$/,
+    /^3 blobs \(.*\), 1 repository, 5 links read in \/\S+\n0 damaged, 0 to know\n$/,
   );
   expect(await verify(["-q", config])).toEqual({ code: 0, stdout: "", stderr: "" });
   await damage(layerLink);
