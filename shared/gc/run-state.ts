@@ -21,16 +21,20 @@ export interface RunState {
   counts: Counts;
 }
 
-/** Adds things that could not be deleted. Throws `failureOf` where it is no use to go on. */
+/** Adds things that could not be deleted. Throws what `failureOf` gives where it is no use to go on. */
 export function noteFailed(state: RunState, count: number, failure: string): void {
   const { failed = { count: 0, first: failure }, counts } = state;
-  state.failed = { count: failed.count + count, first: failed.first };
+  const all = { count: failed.count + count, first: failed.first };
+  state.failed = all;
   const isAny = counts.deleted + counts.deletedManifests + counts.deletedTags > 0;
-  if (!isAny && state.failed.count >= MOST_FAILED) throw failureOf(state) ?? new Error(failure);
+  if (!isAny && all.count >= MOST_FAILED) throw errorOf(all);
 }
 
 /** That some things could not be deleted, where that is so: all else is done nevertheless. */
 export function failureOf({ failed }: RunState): Error | undefined {
-  if (failed === undefined) return undefined;
-  return new Error(`${failed.count} of what was to be deleted could not be; the first: ${failed.first}`);
+  return failed === undefined ? undefined : errorOf(failed);
+}
+
+function errorOf({ count, first }: NonNullable<RunState["failed"]>): Error {
+  return new Error(`${count} of what was to be deleted could not be; the first: ${first}`);
 }

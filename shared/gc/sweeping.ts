@@ -176,11 +176,11 @@ export class Sweeper {
     const failed = won.filter(({ item: { links, last: key = "" } }) =>
       [...links, key].some((each) => failures.has(each)),
     );
-    const [[key, { message }] = ["", new Error()]] = failures;
+    const [first] = failures;
     return {
       deleted: gone.map(({ item }) => item),
       ...{ lost, refused: won.length - gone.length, failed: failed.length, journal },
-      failure: key === "" ? undefined : message.includes(key) ? message : `${key}: ${message}`,
+      failure: first === undefined ? undefined : sentenceOf(...first),
     };
   }
 
@@ -261,6 +261,11 @@ export class Sweeper {
   #newPermit(): Permit["id"] {
     return `${this.#run}/${randomUUID()}`;
   }
+}
+
+/** Why a key could not be deleted; the store's word may name it. */
+function sentenceOf(key: string, { message }: Error): string {
+  return message.includes(key) ? message : `${key}: ${message}`;
 }
 
 /** An item under a mark that says `deleting`, and the ETag of that. */

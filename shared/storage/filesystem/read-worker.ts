@@ -1,5 +1,6 @@
 /** The thread that reads: takes requests in batches, answers them in batches. */
 import { parentPort } from "node:worker_threads";
+import { asError } from "../as-error.ts";
 import { readNow, type ReadRequest } from "./reads.ts";
 
 export type Batch = readonly (readonly [id: number, request: ReadRequest])[];
@@ -13,12 +14,8 @@ parentPort?.on("message", (batch: Batch) => {
     try {
       return [id, readNow(request)];
     } catch (error) {
-      return [id, undefined, { message: messageOf(error), code: (error as { code?: unknown }).code }];
+      return [id, undefined, { message: asError(error).message, code: (error as { code?: unknown }).code }];
     }
   });
   parentPort?.postMessage(answers);
 });
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
