@@ -306,6 +306,14 @@ export function objectContract(name: string, makeStore: StoreFactory): void {
         await driver.deleteMany([]);
       });
 
+      it("by several at once takes the object, and is no fault to any of them", async () => {
+        for (let round = 0; round < 20; round++) {
+          await put("a/1");
+          await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(async () => await driver.delete("a/1")));
+          expect(await driver.head("a/1")).toBeUndefined();
+        }
+      });
+
       it("of the last object of a prefix takes the prefix", async () => {
         await put("p/q/r/s");
         await put("p/t");

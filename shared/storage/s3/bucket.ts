@@ -206,10 +206,13 @@ export class S3Bucket {
     return { etag: answer.ETag ?? "", asOf: answeredAt(answer), attempts: answer.$metadata.attempts ?? 1 };
   }
 
+  /** Removes an object, which may be gone: some stores say so where another deletes it at the same moment. */
   async delete(key: string): Promise<void> {
-    await this.#run("DeleteObject", key, async () => {
+    try {
       await this.#client.send(new DeleteObjectCommand(this.#at(key)), this.#call());
-    });
+    } catch (error) {
+      if (codeOf(error) !== "NoSuchKey") throw faultOf("DeleteObject", key, error);
+    }
   }
 
   /** At most 1,000 keys. Gives those that could not be deleted, with the reason. */
@@ -301,7 +304,7 @@ export class S3Bucket {
     return { number, etag: ETag ?? "", sha256: sum };
   }
 
-  /** A part that the store copies from another object, for an upload without sums. Throws NoSuchKey where that is gone. */
+  /** A part that the store copies from another object, for an upload without sums. Where that is gone, NoSuchKey is the error's cause. */
   async copyPart({ key, id }: Upload, number: number, source: Source, range?: Range): Promise<StoredPart> {
     const { CopyPartResult } = await this.#run("UploadPartCopy", key, async () => {
       const command = new UploadPartCopyCommand({
@@ -372,7 +375,7 @@ export class S3Bucket {
     } while (after !== undefined);
   }
 
-  /** A copy that the store makes in one step: at most 5 GB. Throws NoSuchKey where the source is gone. */
+  /** A copy that the store makes in one step: at most 5 GB. Where the source is gone, NoSuchKey is the error's cause. */
   async copy(source: Source, key: string): Promise<void> {
     await this.#run("CopyObject", key, async () => {
       const command = new CopyObjectCommand({
@@ -422,7 +425,7 @@ export class S3Bucket {
     try {
       return await work();
     } catch (error) {
-      throw codeOf(error) === "NoSuchKey" ? error : faultOf(operation, key, error);
+      throw faultOf(operation, key, error);
     }
   }
 }

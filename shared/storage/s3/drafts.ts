@@ -134,7 +134,7 @@ export class S3Drafts implements DraftStore {
         await this.#join(draft as S3Draft, key);
       }
     } catch (error) {
-      throw codeOf(error) === "NoSuchKey" ? new DraftGoneError() : error;
+      throw codeOf((error as Error).cause) === "NoSuchKey" ? new DraftGoneError() : error;
     }
   }
 
