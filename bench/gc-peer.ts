@@ -18,7 +18,7 @@ import { OCI_MANIFEST } from "../test/support/images.ts";
 import { bucketSection, startLading } from "../test/support/lading.ts";
 import { collectGarbage, PEERS } from "../test/support/peers.ts";
 import { run, startDaemon } from "../test/support/process.ts";
-import { s3Client, startVersitygw, type S3Access } from "../test/support/s3-servers.ts";
+import { s3Client, startVersitygw } from "../test/support/s3-servers.ts";
 import { integer, table } from "./tables.ts";
 
 const REPORT = "docs/benchmarks-gc.md";
@@ -33,12 +33,16 @@ const LONG_S = 3 * 24 * 3600;
 const WRITES = 32;
 const LAST_PROCESSOR = cpus().length - 1;
 
+/** Of the time that a collection is at work which is told to rest, in percent. */
+const SHARE = 10;
+
 /** Pushes beside something, and by whom the processors are shared. */
-const SETUPS = [
+const SETUPS: readonly Setup[] = [
   { name: "a collection, all share the processors", work: "collect", isApart: false },
+  { name: `the same at work for ${SHARE} % of the time`, work: "collect", isApart: false, share: SHARE },
   { name: "a process that only computes, all share the processors", work: "compute", isApart: false },
   { name: "a collection with a processor and a gateway of its own", work: "collect", isApart: true },
-] as const;
+];
 
 interface Measured {
   readonly seconds: number;
@@ -142,9 +146,10 @@ async function measured(bucket: string, work: () => Promise<void>): Promise<Meas
   return { seconds, requests: store.lines.slice(before).filter((line) => line.includes(bucket)).length };
 }
 
-async function configOf(bucket: string, access: S3Access = store): Promise<string> {
+async function configOf(bucket: string, { access = store, share = 100 } = {}): Promise<string> {
   const file = path.join(folder, `${bucket}.yml`);
-  const storage = { s3: bucketSection({ access, name: bucket }), delete: { enabled: true } };
+  const s3 = bucketSection({ access, name: bucket });
+  const storage = { s3, delete: { enabled: true }, maintenance: { gc: { share } } };
   await writeFile(file, JSON.stringify({ version: 0.1, storage, http: { addr: "127.0.0.1:0" } }));
   return file;
 }
@@ -158,7 +163,12 @@ async function blobsIn(bucket: string): Promise<number> {
   return entries.filter((entry) => entry.endsWith("data")).length;
 }
 
-type Setup = (typeof SETUPS)[number];
+interface Setup {
+  readonly name: string;
+  readonly work: "collect" | "compute";
+  readonly isApart: boolean;
+  readonly share?: number;
+}
 
 interface Pair {
   readonly beside: number;
@@ -169,10 +179,10 @@ interface Pair {
  * Seconds of pushes in turn: while there is work beside them, and while the same work is stopped. Apart, the work and a
  * gateway over the same folder run on the last processor, and the pushes with server and gateway of their own on the first.
  */
-async function pushes(bucket: string, { work, isApart }: Setup): Promise<readonly Pair[]> {
+async function pushes(bucket: string, { work, isApart, share }: Setup): Promise<readonly Pair[]> {
   if (isApart) await pinTo(LAST_PROCESSOR);
   const theirs = isApart ? await startVersitygw({ keepIn: store.folder }) : store;
-  const collect = ["dist/lading.js", "garbage-collect", "--quiet", await configOf(bucket, theirs)];
+  const collect = ["dist/lading.js", "garbage-collect", "--quiet", await configOf(bucket, { access: theirs, share })];
   const argv = [process.execPath, ...(work === "collect" ? collect : ["--eval", "for (;;);"])];
   const script = 'echo begun; while :; do "$@" >/dev/null || exit 1; done';
   const beside = await startDaemon(["setsid", "sh", "-c", script, "sh", ...argv], {
@@ -263,7 +273,7 @@ async function reportOf({ their, nights, left, pushing, load }: Results): Promis
   const ratios = new Map(
     pushing.map(({ setup, pairs }) => [setup, median(pairs.map(({ beside, alone }) => beside / alone))]),
   );
-  const [shared, computing, apart] = SETUPS.map((setup) => ratios.get(setup) ?? NaN) as [number, number, number];
+  const [shared = NaN, resting = NaN, computing = NaN, apart = NaN] = SETUPS.map((setup) => ratios.get(setup));
   const pushRows = pushing.map(({ setup, pairs }) => {
     const middle = (of: "beside" | "alone"): string => (median(pairs.map((pair) => pair[of])) * 1000).toFixed(0);
     return [setup.name, middle("beside"), middle("alone"), (ratios.get(setup) ?? NaN).toFixed(2)];
@@ -279,7 +289,7 @@ async function reportOf({ their, nights, left, pushing, load }: Results): Promis
     [
       `- At most a fifth of registry 3.1's requests: ${verdict(both.requests <= their.requests / 5)}, with two nights against its one.`,
       `- At most half its time: ${verdict(both.seconds <= their.seconds / 2)}, the same.`,
-      `- A push during a collection takes at most 1.1 times as long: ${verdict(apart <= 1.1)} where the collection has a processor and a gateway of its own, as a function beside S3 has (${apart.toFixed(2)} times); ${verdict(shared <= 1.1)} where client, server, store and collector share ${cpus().length} processors (${shared.toFixed(2)} times; ${computing.toFixed(2)} beside a process that only computes and asks nobody anything). Medians of ${PAIRS} pairs each.`,
+      `- A push during a collection takes at most 1.1 times as long: ${verdict(apart <= 1.1)} where the collection has a processor and a gateway of its own, as a function beside S3 has (${apart.toFixed(2)} times); ${verdict(shared <= 1.1)} where client, server, store and collector share ${cpus().length} processors and the collection is told to be at work for ${SHARE} % of the time (${resting.toFixed(2)} times), ${verdict(shared <= 1.1)} where it is not told (${shared.toFixed(2)} times; ${computing.toFixed(2)} beside a process that only computes and asks nobody anything). Medians of ${PAIRS} pairs each.`,
     ].join("\n"),
     "## Beside registry 3.1",
     `${integer(BLOBS)} blobs in ${integer(manifests / OF_A_REPOSITORY)} repositories: ${integer(manifests)} manifests with four blobs each, of which none is shared. One manifest in ${GARBAGE_EVERY} was deleted, so that ${integer(BLOBS / GARBAGE_EVERY)} blobs are garbage; the others have a tag each. All is three days old. Both delete the same: ${left.map(integer).join(" and ")} blobs are left. Requests are counted in the store's log; a deletion of up to 1,000 keys is one. Times are of the whole process, its start included. What is deleted by Lading is condemned one night before, so it takes two runs where registry 3.1, beside which nobody may push, takes one.`,

@@ -70,6 +70,7 @@ export async function garbageCollect(args: readonly string[], env: Environment):
           setAside: flags.setAside || config.storage.gc.setAside,
           trashMs: config.storage.gc.trashMs,
           concurrency: config.storage.gc.concurrency,
+          share: config.storage.gc.share,
           uploadAgeMs: enabled && !purgesNothing ? ageMs : undefined,
           refreshCatalog: registry && (async (names) => await registry.reconcileCatalog(names)),
         },

@@ -77,7 +77,7 @@ export async function nightly(
 
 interface CollectSettings extends Pick<
   CollectorOptions,
-  "setAside" | "trashMs" | "uploadAgeMs" | "concurrency" | "warn"
+  "setAside" | "trashMs" | "uploadAgeMs" | "concurrency" | "share" | "warn"
 > {
   readonly graceMs: number;
   readonly retention: readonly RetentionRule[];

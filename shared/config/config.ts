@@ -64,6 +64,8 @@ export interface StorageConfig {
     readonly trashMs: number;
     /** How many requests to the storage a collection has under way at once at the most, from 1. Absent: its own measure. */
     readonly concurrency?: number | undefined;
+    /** Which share of the time a collection is at work, above 0 and at most 1; it rests for the other. */
+    readonly share: number;
   };
 }
 

@@ -53,6 +53,7 @@ const garbageCollection = section({
   trash: setting(flag()),
   trashage: setting(longDuration({ least: 1 })),
   concurrency: setting(count(1)),
+  share: setting(count(1, 100)),
 });
 
 /** `readonly: {enabled: true}`, or `readonly: true` as people write it. Never empty: it would mean nothing. */
@@ -129,6 +130,7 @@ export function readStorage(input: z.infer<typeof storage>, withFile: boolean, r
       setAside: gc?.trash ?? false,
       trashMs: gc?.trashage ?? 168 * hourMs,
       concurrency: gc?.concurrency ?? undefined,
+      share: (gc?.share ?? 100) / 100,
     },
   };
 }

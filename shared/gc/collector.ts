@@ -18,6 +18,7 @@ import { layout } from "../registry/layout.ts";
 import { listChildren, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
 import { jsonOf } from "../storage/json.ts";
 import { limited } from "../storage/limited.ts";
+import { paced } from "../storage/paced.ts";
 import { Deadline } from "./deadline.ts";
 import { isNumbered } from "./journal.ts";
 import { Lease, type LastRun } from "./lease.ts";
@@ -96,9 +97,7 @@ export class Collector {
   async step(limits: StepLimits): Promise<StepOutcome> {
     const started = this.#elapsed();
     const counts = noCounts();
-    const { concurrency } = this.#options;
-    const store = concurrency === undefined ? this.#store : limited(this.#store, concurrency);
-    const driver = counted(store, counts);
+    const driver = counted(this.#unhurried(), counts);
     const lease = new Lease(driver);
     if (!this.#options.dryRun) {
       const until = await lease.look();
@@ -119,6 +118,13 @@ export class Collector {
       if (!this.#options.dryRun) await lease.release({ ...lease.content, last }).catch(() => undefined);
       throw error;
     }
+  }
+
+  /** The store, asked no faster than the options say. */
+  #unhurried(): StorageDriver {
+    const { concurrency, share = 1 } = this.#options;
+    const rested = share < 1 ? paced(this.#store, share) : this.#store;
+    return concurrency === undefined ? rested : limited(rested, concurrency);
   }
 
   #last(lease: Lease, started: number, begun: number, outcome: LastRun["outcome"]): LastRun {

@@ -50,6 +50,8 @@ export interface RunOptions {
   readonly uploadAgeMs: number | undefined;
   /** How many calls to the store are under way at once at the most, from 1. Default: up to 32, by what is done. */
   readonly concurrency?: number | undefined;
+  /** Which share of the time a run is at work, above 0 and at most 1; it rests for the other. Default: all. */
+  readonly share?: number | undefined;
   /** Makes the index of the catalog agree with the repositories that there are. */
   readonly refreshCatalog?: ((repositories: Iterable<RepositoryName>) => Promise<unknown>) | undefined;
   readonly report?: ((event: GcEvent) => void) | undefined;
@@ -293,10 +295,10 @@ export class Run {
     if (counts.freshFrom === undefined || counts.freshFrom < from) counts.freshFrom = from;
   }
 
-  /** As much as takes as long as `most` with all calls that a run has under way at once unless it is told. */
+  /** As much as takes as long as `most` with all calls that a run has under way at once, and no rest, unless it is told. */
   #batch(most: number): number {
-    const { concurrency = BATCH_CALLS } = this.#options;
-    return Math.max(1, Math.floor((most * Math.min(concurrency, BATCH_CALLS)) / BATCH_CALLS));
+    const { concurrency = BATCH_CALLS, share = 1 } = this.#options;
+    return Math.max(1, Math.floor((most * share * Math.min(concurrency, BATCH_CALLS)) / BATCH_CALLS));
   }
 
   /** From the cursor to `total`, until there is no time for one more batch; the first one is done in any case. */

@@ -69,7 +69,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
         "shared/storage/concurrency.ts",
         "shared/storage/json.ts",
       ],
-      ...["shared/storage/limited.ts", "shared/storage/observed.ts"],
+      ...["shared/storage/limited.ts", "shared/storage/paced.ts", "shared/storage/observed.ts"],
     ],
     packages: ["zod"],
   },

@@ -288,7 +288,10 @@ describe("requests under way at once", () => {
     expect(await world.keys()).toEqual(await whole.keys());
   });
 
-  it("being few, a permit is for fewer deletes, so that they are done in its time", async () => {
+  it.each([
+    ["being few", { concurrency: 2 }, [31, 29]],
+    ["with rests between", { share: 0.1 }, [50, 10]],
+  ])("%s, a permit is for fewer deletes, so that they are done in its time", async (_, options, batches) => {
     const world = await manyThings();
     const deletes: number[] = [];
     const watched = observed(world.driver, () => undefined);
@@ -299,8 +302,8 @@ describe("requests under way at once", () => {
         return await watched.fenced.delete(items);
       },
     };
-    for (let run = 0; run < 2; run++) await world.collect({ concurrency: 2 }, { ...watched, fenced });
-    expect(deletes).toEqual([31, 29]);
+    for (let run = 0; run < 2; run++) await world.collect(options, { ...watched, fenced });
+    expect(deletes).toEqual(batches);
   });
 });
 

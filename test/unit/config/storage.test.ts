@@ -20,6 +20,8 @@ honours([
   ["storage", { inmemory: {}, maintenance: { gc: { trashage: "48h" } } }, (c) => c.storage.gc.trashMs, 172_800_000],
   ["storage", { inmemory: {}, maintenance: { gc: { concurrency: 4 } } }, (c) => c.storage.gc.concurrency, 4],
   ["storage", { inmemory: {} }, (c) => c.storage.gc.concurrency, undefined],
+  ["storage", { inmemory: {}, maintenance: { gc: { share: 20 } } }, (c) => c.storage.gc.share, 0.2],
+  ["storage", { inmemory: {} }, (c) => c.storage.gc.share, 1],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 3 } }, (c) => c.storage.tagConcurrency, 3],
   ["storage", { inmemory: {}, tag: { concurrencylimit: 0 } }, (c) => c.storage.tagConcurrency, 8],
   ["storage", { inmemory: {} }, (c) => c.storage.immutableTags, []],
@@ -169,6 +171,11 @@ refuses([
     file({ storage: { inmemory: {}, maintenance: { gc: { grace: "59s" } } } }),
     {},
     "storage.maintenance.gc.grace: expected a duration with its unit, such as 30d or 12h, at least 60s, got",
+  ],
+  [
+    file({ storage: { inmemory: {}, maintenance: { gc: { share: 0.1 } } } }),
+    {},
+    "storage.maintenance.gc.share: expected a whole number from 1 to 100, got 0.1",
   ],
   [
     file({ storage: { inmemory: {}, tag: { concurrencylimit: -1 } } }),
