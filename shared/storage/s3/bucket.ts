@@ -36,6 +36,7 @@ import type { ObjectInfo, PutCondition, Written } from "../driver.ts";
 import { failuresOf, infoOf, type Found } from "./answers.ts";
 import { answeredAt, createClient, type S3Call } from "./client.ts";
 import { attemptsOf, codeOf, conflictOf, ExpiredError, faultOf } from "./faults.ts";
+import { despiteFolders } from "./folders.ts";
 import { PATIENCE, type Patience } from "./retries.ts";
 import { SentOnceError, signFor } from "./sent-once.ts";
 import type { S3Settings } from "./settings.ts";
@@ -384,7 +385,7 @@ export class S3Bucket {
         CopySource: sourceOf(source),
         MetadataDirective: "REPLACE",
       });
-      await this.#client.send(command, this.#bulk());
+      await despiteFolders(async () => await this.#client.send(command, this.#bulk()));
     });
   }
 

@@ -5,6 +5,7 @@ import { checkKey, checkPrefix } from "../key.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import type { S3Bucket, StoredPart, Upload } from "./bucket.ts";
 import { codeOf, faultOf } from "./faults.ts";
+import { despiteFolders } from "./folders.ts";
 import { PartReader, type Part } from "./part-reader.ts";
 import { LEAST_PART, MOST_PARTS, partSizes, type PartSizes } from "./part-sizes.ts";
 import type { S3Settings } from "./settings.ts";
@@ -281,11 +282,9 @@ export class S3Drafts implements DraftStore {
   }
 
   async #put(key: string, bytes: Uint8Array): Promise<void> {
-    await this.#at(key)
-      .put(key, bytes)
-      .catch((error: unknown) => {
-        throw faultOf("PutObject", key, error);
-      });
+    await despiteFolders(async () => await this.#at(key).put(key, bytes)).catch((error: unknown) => {
+      throw faultOf("PutObject", key, error);
+    });
   }
 }
 

@@ -5,6 +5,12 @@ import { OverloadedError, StorageFullError } from "../driver.ts";
 /** S3's name for a conditional write that was not done since another one was under way: it may be tried again. */
 export const CONFLICT = "ConditionalRequestConflict";
 
+/**
+ * versitygw's names for a write beside which the folder of another key, the last in it, is being removed: it may be tried
+ * again. Where a key is to be the folder of another they are the same.
+ */
+export const FOLDER_GOES: ReadonlySet<string> = new Set(["ObjectParentIsFile", "ExistingObjectIsDirectory"]);
+
 /** S3's name for an error; undefined where it is none of S3's. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof S3ServiceException ? error.name : undefined;
@@ -69,7 +75,8 @@ export function faultOf(operation: string, key: string, error: unknown): Error {
   const text = `S3 ${operation} ${key}: ${error.name}: ${error.message}${needed}`;
   if (FULL.has(error.name) || status === 507) return new StorageFullError(text, { cause: error });
   const code = "code" in error ? String(error.code) : "";
-  if (status >= 500 || status === 429 || [error.name, code].some((name) => THROTTLED.has(name) || BROKEN.has(name))) {
+  const passes = (name: string): boolean => THROTTLED.has(name) || BROKEN.has(name) || FOLDER_GOES.has(name);
+  if (status >= 500 || status === 429 || [error.name, code].some(passes)) {
     return new OverloadedError(text, 5, { cause: error });
   }
   return new Error(text, { cause: error });

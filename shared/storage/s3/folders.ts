@@ -1,9 +1,6 @@
 /** What versitygw, which keeps objects as files, says of a write beside which the folder of another key is being removed. */
 import { setTimeout as delay } from "node:timers/promises";
-import { codeOf } from "./faults.ts";
-
-/** Its words for it. */
-export const FOLDER_GOES: readonly string[] = ["ObjectParentIsFile", "ExistingObjectIsDirectory"];
+import { codeOf, FOLDER_GOES } from "./faults.ts";
 
 const TRIES = 5;
 const PAUSE_MS = 50;
@@ -14,7 +11,7 @@ export async function despiteFolders<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();
     } catch (error) {
-      if (tries === TRIES || !FOLDER_GOES.includes(codeOf(error) ?? "")) throw error;
+      if (tries === TRIES || !FOLDER_GOES.has(codeOf(error) ?? "")) throw error;
       await delay(PAUSE_MS * tries);
     }
   }
