@@ -80,7 +80,7 @@ export function createAlarms(scope: Construct, settings: Settings, watched: Watc
     }),
     alarm("CollectorErrors", {
       metric: gc.metricErrors({ period: TRIES }),
-      says: "The collector failed. Its log says why; it is tried again an hour later, as long as the night lasts.",
+      says: "The collector failed. Its log says why; it is tried again an hour later, or in the next night.",
     }),
     alarm("Failures", {
       metric: failures.metricApproximateNumberOfMessagesVisible({ period: FIVE_MINUTES, statistic: Stats.MAXIMUM }),

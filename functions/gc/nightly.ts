@@ -14,7 +14,7 @@ const HOUR_MS = 60 * 60 * 1000;
  * When a run is begun, since the schedule calls all through the night to go on with one that takes long. A run a night: 16
  * hours are more than the nightly window and a call that is delivered hours late, and less than the 19 h 15 min from the
  * window's last call to the next one's first where the clock goes forward in between. After a failure it is tried again in
- * the same night, and not with every call.
+ * the same night, and not with every call; but not for single things that the store refused to delete.
  */
 export const NIGHT = { everyMs: 16 * HOUR_MS, afterFailureMs: HOUR_MS } as const;
 

@@ -25,11 +25,12 @@ import { Lease, type LastRun } from "./lease.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
 import { Run, type RunOptions } from "./run.ts";
-import { failureOf, type RunState } from "./run-state.ts";
+import { failureOf, LeftOverError, type RunState } from "./run-state.ts";
 import { goneCounts } from "./runs.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
 import { counted, dollarsOf, noCounts, writeSummary, type Counts, type Summary } from "./summary.ts";
 import { deleteBelow, undoingOf, type Undoing } from "./trash.ts";
+import { eachTried, isPassing } from "./tried.ts";
 
 /** How long a step works on before it looks whether its lease has to be renewed. */
 const SLICE_MS = 60_000;
@@ -58,9 +59,12 @@ export interface CollectorOptions extends RunOptions {
 /** How long a step may take, and whether a run may begin. In milliseconds. */
 export interface StepLimits {
   readonly ms: number;
-  /** No run is begun so soon after a good one with the same options began. Default 0. */
+  /**
+   * No run is begun so soon after one with the same options began that did all it could: what a store refused to delete
+   * then it would refuse again. Default 0.
+   */
   readonly everyMs?: number;
-  /** Nor so soon after one with these options has failed. Default 0. */
+  /** Nor so soon after one with these options has failed otherwise. Default 0. */
   readonly afterFailureMs?: number;
   /** Ends the step before its time. */
   readonly signal?: AbortSignal;
@@ -279,12 +283,14 @@ class Step {
     return { state: "more", run: id, phase };
   }
 
-  async #end(run: Run, failure?: Error): Promise<StepOutcome> {
+  async #end(run: Run, ended?: Error): Promise<StepOutcome> {
     const { dryRun, cannotUndo } = this.#options;
     const { id, begun } = run.state;
     // In a run that one process did in one go nothing is deleted that it has not counted.
-    if (failure === undefined && this.#etag !== undefined) await this.#countOthers(run);
-    if (failure !== undefined && !dryRun) await this.#countOthers(run).catch(() => undefined);
+    if (ended === undefined && this.#etag !== undefined) await this.#countOthers(run);
+    if (ended !== undefined && !dryRun) await this.#countOthers(run).catch(() => undefined);
+    const unforgotten = dryRun ? undefined : await this.#forgetOld(new Date(begun));
+    const failure = ended ?? unforgotten;
     this.#counts.seconds += (this.#elapsed() - this.#started) / 1000;
     const summary: Summary = {
       run: id,
@@ -300,10 +306,10 @@ class Step {
     };
     if (dryRun) return { state: "done", summary };
     await writeSummary(this.#driver, summary);
-    await this.#forget(id, new Date(begun));
+    await this.#forgetSteps(id);
     await this.#lease.release({
-      cuts: failure === undefined ? run.cuts : this.#lease.content.cuts,
-      last: this.#last(new Date(begun).getTime(), summary.outcome),
+      cuts: failure === undefined || failure instanceof LeftOverError ? run.cuts : this.#lease.content.cuts,
+      last: this.#last(new Date(begun).getTime(), lastOutcomeOf(failure)),
     });
     return { state: "done", summary };
   }
@@ -322,19 +328,39 @@ class Step {
     counts.lost = Math.max(0, counts.lost - blobs - manifests - tags);
   }
 
-  /** Removes what this run kept for its next step, and what is left of runs of long ago. */
-  async #forget(id: string, begun: Date): Promise<void> {
+  /** Removes what this run kept for its next step. */
+  async #forgetSteps(id: string): Promise<void> {
     for (const name of await listChildren(this.#driver, layout.gcRun(id))) {
       if (name !== "journal") await deleteBelow(this.#driver, `${layout.gcRun(id)}${name}/`);
     }
     await this.#driver.delete(stateOf(id));
+  }
+
+  /** Removes what is left of runs of long ago, as far as it goes. Gives why some of it stays. */
+  async #forgetOld(begun: Date): Promise<LeftOverError | undefined> {
     const { trashMs, keepRunsMs = Math.max(30 * DAY_MS, trashMs) } = this.#options;
     const isOld = (run: string): boolean => begun.getTime() - (beginOf(run) ?? begun).getTime() > keepRunsMs;
-    const { runs, undone } = await listRuns(this.#driver);
-    for (const run of runs.filter(isOld)) await deleteBelow(this.#driver, layout.gcRun(run));
-    const over = [...undone.keys()].filter(isOld);
-    if (over.length > 0) await this.#driver.deleteMany(over.map((run) => layout.gcUndone(run)));
+    const [listed] = await eachTried([layout.gcRuns], 1, async () => await listRuns(this.#driver));
+    if (listed === undefined || listed instanceof Error) return leftOver([listed]);
+    const runs = listed.runs.filter(isOld);
+    const records = [...listed.undone.keys()].filter(isOld).map((run) => layout.gcUndone(run));
+    return leftOver([
+      ...(await eachTried(runs, 1, async (run) => await deleteBelow(this.#driver, layout.gcRun(run)))),
+      ...(await eachTried(records, 1, async (record) => await this.#driver.delete(record))),
+    ]);
   }
+}
+
+function leftOver(tried: readonly unknown[]): LeftOverError | undefined {
+  const failures = tried.filter((result) => result instanceof Error);
+  const [first] = failures;
+  if (first === undefined) return undefined;
+  return new LeftOverError({ count: failures.length, first: first.message, passing: failures.some(isPassing) });
+}
+
+function lastOutcomeOf(failure: Error | undefined): LastRun["outcome"] {
+  if (failure === undefined) return "done";
+  return failure instanceof LeftOverError && !failure.isPassing ? "partly" : "failed";
 }
 
 /** A run goes on as it was begun. */

@@ -8,12 +8,14 @@ const LEASE_BYTES = 1024 * 1024;
 /** Times further ahead than that were written while a clock was wrong. Nobody takes a lease for so long. */
 const AHEAD_MS = 60 * 60 * 1000;
 
+const LAST_OUTCOMES = ["done", "partly", "failed"] as const;
+
 const leaseBody = z.object({
   holder: z.string(),
   until: z.number(),
   run: z.string().optional(),
   last: z
-    .object({ begun: z.number(), ended: z.number(), outcome: z.enum(["done", "failed"]), options: z.string() })
+    .object({ begun: z.number(), ended: z.number(), outcome: z.enum(LAST_OUTCOMES), options: z.string() })
     .optional()
     .catch(undefined),
   cuts: z.array(z.string()).catch([]),
@@ -23,7 +25,8 @@ const leaseBody = z.object({
 export interface LastRun {
   readonly begun: number;
   readonly ended: number;
-  readonly outcome: "done" | "failed";
+  /** "partly": it is at its end, but for things that the store does not delete, or let copy, and will not soon. */
+  readonly outcome: (typeof LAST_OUTCOMES)[number];
   /** Tells with which options it was made. */
   readonly options: string;
 }

@@ -17,7 +17,7 @@ import { ReferenceMemory } from "./reference-memory.ts";
 import { listingCuts } from "./repository-table.ts";
 import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
-import { noteFailed, type RunState } from "./run-state.ts";
+import { noteError, noteFailed, unlessItFails, type RunState } from "./run-state.ts";
 import type { Counts } from "./summary.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper, type Swept } from "./sweeping.ts";
@@ -388,7 +388,7 @@ export class Run {
     if (swept?.journal !== undefined) this.state.journal.push(swept.journal);
     this.state.counts.lost += swept?.lost ?? 0;
     this.state.counts.refused += swept?.refused ?? 0;
-    if (swept?.failure !== undefined) noteFailed(this.state, swept.failed, swept.failure);
+    if (swept?.failed !== undefined) noteFailed(this.state, swept.failed);
   }
 
   async #purgeUploads(deadline: Deadline): Promise<void> {
@@ -406,17 +406,21 @@ export class Run {
         const session = old[state.cursor];
         if (session === undefined) continue;
         const prefix = `${layout.uploads(session.repository)}${session.id}/`;
-        const bytes = dryRun ? session.size : await purgeSession(part, prefix, before);
+        const bytes = dryRun
+          ? session.size
+          : await unlessItFails(state, async () => await purgeSession(part, prefix, before));
         if (bytes === undefined) continue;
         state.counts.uploads++;
         state.counts.uploadBytes += bytes;
       }
       for (const other of others) {
-        const { sessions, bytes } = await purgeListed(other, before, dryRun);
-        state.counts.uploads += sessions;
-        state.counts.uploadBytes += bytes;
+        const purged = await unlessItFails(state, async () => await purgeListed(other, before, dryRun));
+        state.counts.uploads += purged?.sessions ?? 0;
+        state.counts.uploadBytes += purged?.bytes ?? 0;
       }
-      if (!dryRun) await this.#driver.removeLeftovers?.(uploadAgeMs, layout.root);
+      if (!dryRun) {
+        await unlessItFails(state, async () => await this.#driver.removeLeftovers?.(uploadAgeMs, layout.root));
+      }
     }
     this.#enter(dryRun ? "done" : "finish");
   }
@@ -426,7 +430,9 @@ export class Run {
     const { blobs } = this.#marking;
     await this.#memory.compact((digest) => blobs.find(digest) !== undefined);
     const oldest = new Date(new Date(this.state.begun).getTime() - trashMs);
-    await emptyTrash(this.#driver, (run) => (beginOf(run) ?? oldest) < oldest);
+    for (const error of await emptyTrash(this.#driver, (run) => (beginOf(run) ?? oldest) < oldest)) {
+      noteError(this.state, error);
+    }
     await forgetPulls(this.#driver, new Date(this.state.begun), retention.pullsWithinMs);
     await refreshCatalog?.(this.#marking.repositoriesWithManifests());
   }

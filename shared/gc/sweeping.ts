@@ -12,7 +12,9 @@ import {
 } from "../storage/driver.ts";
 import { journalName, readBatch, writeJournal, type JournalEntry } from "./journal.ts";
 import type { ListedMark } from "./mark-table.ts";
+import type { Failed } from "./run-state.ts";
 import type { SetAside } from "./trash.ts";
+import { isPassing } from "./tried.ts";
 
 /** Marks that are written side by side. */
 const WRITES = 32;
@@ -39,9 +41,8 @@ export interface Swept<T> {
   readonly lost: number;
   /** The store refused, since the permit was over, or they failed: another run will take them. */
   readonly refused: number;
-  /** How many of the refused could not be deleted, or did not answer; and why the first one. */
-  readonly failed: number;
-  readonly failure: string | undefined;
+  /** Why some of the refused could not be copied or deleted, or did not answer; undefined where none failed. */
+  readonly failed: Failed | undefined;
   /** The name of its batch in the journal; undefined where there was nothing to delete. */
   readonly journal: string | undefined;
 }
@@ -112,7 +113,8 @@ export class Sweeper {
 
   /**
    * Deletes what was condemned for long enough. Links first, then bytes, each sent once, with the permit of its mark; what
-   * fails or throws in between leaves marks that are `deleting`, which a later run takes over.
+   * fails or throws in between leaves marks that are `deleting`, which a later run takes over. What has no copy, where there
+   * is to be one, stays whole under the mark that it has.
    *
    * `look` completes an item, or says that it stays after all. It is called once the permit has begun, so that what it saw
    * is no older than that when the delete takes effect.
@@ -121,20 +123,22 @@ export class Sweeper {
     planned: readonly T[],
     look: (item: T) => Promise<T | undefined> = async (item) => await Promise.resolve(item),
   ): Promise<Swept<T>> {
-    await this.#aside?.copy(planned.flatMap(({ bytes }) => (bytes === undefined ? [] : [bytes])));
+    const uncopied = await this.#aside?.copy(planned.flatMap(({ bytes }) => (bytes === undefined ? [] : [bytes])));
+    const stuck = new Set(planned.filter(({ bytes }) => bytes !== undefined && uncopied?.has(bytes) === true));
+    const copied = planned.filter((item) => !stuck.has(item));
     const id = this.#newPermit();
     await this.#driver.fenced.open(id);
     // Of an answer before the PUT of `deleting`: that may be sent again, and its answer be younger than the mark.
     const { asOf: since } = await this.#driver.look(layout.gcLease, LOOK_BYTES);
     const permit = { id, since };
-    const looked = await mapLimit(planned, READS, look);
-    const staying = new Set(planned.filter((_, index) => looked[index] === undefined).map(groupOf));
+    const looked = await mapLimit(copied, READS, look);
+    const staying = new Set([...stuck, ...copied.filter((_, index) => looked[index] === undefined)].map(groupOf));
     const items = looked.filter((item) => item !== undefined).filter((item) => !staying.has(groupOf(item)));
     const won = await this.#mark(items, id);
     const lost = items.length - won.length;
     if (won.length === 0) {
       await this.#driver.fenced.revoke(id);
-      return { deleted: [], lost, refused: 0, failed: 0, failure: undefined, journal: undefined };
+      return { deleted: [], lost, refused: stuck.size, failed: failedOf([...(uncopied ?? [])]), journal: undefined };
     }
 
     const entries = won.map(({ item: { digest, repository, tag, links, bytes, size }, before }) => {
@@ -173,15 +177,14 @@ export class Sweeper {
       await this.#written(async () => await this.#marks.write(item.mark.key, "swept", { etag }));
     });
     await this.#driver.fenced.revoke(id);
-    const failed = won.filter(({ item: { links, last: key = "" } }) =>
-      [...links, key].some((each) => failures.has(each)),
-    );
-    const [first] = failures;
-    return {
-      deleted: gone.map(({ item }) => item),
-      ...{ lost, refused: won.length - gone.length, failed: failed.length, journal },
-      failure: first === undefined ? undefined : sentenceOf(...first),
-    };
+    const undeleted = won.flatMap(({ item: { links, last = "" } }) => {
+      const key = [...links, last].find((each) => failures.has(each));
+      const error = failures.get(key ?? "");
+      return key === undefined || error === undefined ? [] : [[key, error] as const];
+    });
+    const failed = failedOf([...(uncopied ?? []), ...undeleted]);
+    const refusals = stuck.size + won.length - gone.length;
+    return { deleted: gone.map(({ item }) => item), lost, refused: refusals, failed, journal };
   }
 
   /**
@@ -263,7 +266,15 @@ export class Sweeper {
   }
 }
 
-/** Why a key could not be deleted; the store's word may name it. */
+/** What is told of some that failed, one key of each. */
+function failedOf(failures: readonly (readonly [key: string, error: Error])[]): Failed | undefined {
+  const [first] = failures;
+  if (first === undefined) return undefined;
+  const isPast = failures.some(([, error]) => isPassing(error));
+  return { count: failures.length, first: sentenceOf(...first), ...(isPast && { passing: true }) };
+}
+
+/** Why something could not be done with a key; the store's word may name it. */
 function sentenceOf(key: string, { message }: Error): string {
   return message.includes(key) ? message : `${key}: ${message}`;
 }

@@ -1,6 +1,6 @@
 import { layout } from "../registry/layout.ts";
-import { mapLimit } from "../storage/concurrency.ts";
 import { listChildren, listKeys, type StorageDriver } from "../storage/driver.ts";
+import { eachTried } from "./tried.ts";
 
 const COPIES = 16;
 const KEYS = 1000;
@@ -18,9 +18,10 @@ export class SetAside {
     this.#run = run;
   }
 
-  /** Copies objects; those that are gone are passed over. */
-  async copy(keys: readonly string[]): Promise<void> {
-    await mapLimit(keys, COPIES, async (key) => await this.#driver.copy?.(key, this.#keyOf(key)));
+  /** Copies objects, for as long as the store bears it; those that are gone are passed over. Gives why others have no copy. */
+  async copy(keys: readonly string[]): Promise<ReadonlyMap<string, Error>> {
+    const tried = await eachTried(keys, COPIES, async (key) => await this.#driver.copy?.(key, this.#keyOf(key)));
+    return new Map(keys.flatMap((key, index) => (tried[index] instanceof Error ? [[key, tried[index]]] : [])));
   }
 
   /** Copies one back; false where there is no copy. */
@@ -33,13 +34,16 @@ export class SetAside {
   }
 }
 
-/** Removes for good what runs set aside that `isOver`: in the store's own trash, and copies. */
-export async function emptyTrash(driver: StorageDriver, isOver: (run: string) => boolean): Promise<void> {
+/** Removes for good what runs set aside that `isOver`: in the store's own trash, and copies. Gives why some of it stays. */
+export async function emptyTrash(driver: StorageDriver, isOver: (run: string) => boolean): Promise<readonly Error[]> {
   const { trash } = driver.fenced;
-  for (const run of (await trash?.runs()) ?? []) if (isOver(run)) await trash?.empty(run);
-  for (const run of await listChildren(driver, layout.gcTrash)) {
-    if (isOver(run)) await deleteBelow(driver, `${layout.gcTrash}${run}/`);
-  }
+  const own = ((await trash?.runs()) ?? []).filter(isOver);
+  const copies = (await listChildren(driver, layout.gcTrash)).filter(isOver);
+  const tried = [
+    ...(await eachTried(own, 1, async (run) => await trash?.empty(run))),
+    ...(await eachTried(copies, 1, async (run) => await deleteBelow(driver, `${layout.gcTrash}${run}/`))),
+  ];
+  return tried.filter((result) => result instanceof Error);
 }
 
 /**

@@ -70,6 +70,7 @@ const RULES: Record<string, { readonly local: readonly string[]; readonly packag
         "shared/storage/json.ts",
       ],
       ...["shared/storage/limited.ts", "shared/storage/paced.ts", "shared/storage/observed.ts"],
+      "shared/storage/as-error.ts",
     ],
     packages: ["zod"],
   },

@@ -3,9 +3,11 @@ import { describe, expect, it } from "vitest";
 import { NIGHT } from "../../functions/gc/nightly.ts";
 import type { StepOutcome } from "../../shared/gc/collector.ts";
 import { deleteUntagged } from "../../shared/gc/retention.ts";
+import { digestOf } from "../../shared/oci/hasher.ts";
 import { layout } from "../../shared/registry/layout.ts";
+import { OverloadedError } from "../../shared/storage/driver.ts";
 import { observed } from "../../shared/storage/observed.ts";
-import { withFaults } from "../support/faults.ts";
+import { StorageFault, withFaults, type PlannedCall } from "../support/faults.ts";
 import { World } from "./support.ts";
 
 const MINUTE = 60_000;
@@ -34,13 +36,25 @@ async function oldWorld(size = 1): Promise<World> {
 /** The calls of a night of which each begins when the last one is over; gives what came of each, and leaves the clock at midnight. */
 async function night(
   world: World,
-  { stepMs = STEP_MS, calls = CALLS, requestMs = 0, fails = () => false }: NightOptions = {},
+  {
+    stepMs = STEP_MS,
+    calls = CALLS,
+    requestMs = 0,
+    fails = () => false,
+    failure = new StorageFault(),
+    operation,
+  }: NightOptions = {},
 ): Promise<(StepOutcome | Error)[]> {
   const midnight = world.time;
   const outcomes: (StepOutcome | Error)[] = [];
   for (const time of calls) {
     world.time = midnight + time;
-    const faulty = withFaults(world.driver, ({ key }) => (fails(time, key) ? "before" : "pass"));
+    const isAsked = (call: PlannedCall): boolean => operation === undefined || call.operation === operation;
+    const faulty = withFaults(
+      world.driver,
+      (call) => (isAsked(call) && fails(time, call.key) ? "before" : "pass"),
+      () => failure,
+    );
     // Each request takes its time.
     const slow = observed(faulty, () => (world.time += requestMs));
     const collector = world.collector({ elapsed: () => world.time }, slow);
@@ -60,6 +74,10 @@ interface NightOptions {
   readonly requestMs?: number;
   /** Whether requests for this key fail in the call of this time. */
   readonly fails?: (time: number, key: string) => boolean;
+  /** Default: a StorageFault. */
+  readonly failure?: Error;
+  /** Only these requests. Default: all. */
+  readonly operation?: PlannedCall["operation"];
 }
 
 /** In one word for each call. */
@@ -129,6 +147,29 @@ describe("a run that fails", () => {
     const failing = words(await night(world, { fails }));
     expect(failing).toEqual([word, "idle", "idle", "idle", word, "idle", "idle", "idle"].concat(failing.slice(0, 8)));
     expect(words(await night(world)).filter((each) => each !== "idle")).toEqual(["done"]);
+  });
+
+  it("since the store does not delete one thing is not begun again before the next night", async () => {
+    const world = await oldWorld(3);
+    await night(world);
+    const stuck = layout.blob(digestOf("sha256", Buffer.from("garbage 1")));
+    for (let i = 0; i < 2; i++) {
+      const failing = words(await night(world, { fails: (_, key) => key === stuck }));
+      expect(failing).toEqual(["failed", ...times(15, "idle")]);
+    }
+    expect((await world.keys()).filter((key) => key.startsWith(layout.blobs))).toContain(stuck);
+    expect(words(await night(world))).toEqual(["done", ...times(15, "idle")]);
+    expect((await world.keys()).filter((key) => key.startsWith(layout.blobs))).not.toContain(stuck);
+  });
+
+  it("since the store is in trouble while it deletes is begun again an hour later", async () => {
+    const world = await oldWorld(3);
+    await night(world);
+    const failure = new OverloadedError("S3 DeleteObjects: SlowDown", 1);
+    const fails = (time: number, key: string): boolean => time < 4 * HOUR && key.startsWith(layout.blobs);
+    // Only the deletes: their answers are those of each key.
+    const first = await night(world, { fails, failure, operation: "fenced delete" });
+    expect(words(first)).toEqual(["failed", "idle", "idle", "idle", "done", ...times(11, "idle")]);
   });
 
   it("because its process is killed, at its beginning or later, is gone on with an hour later", async () => {

@@ -16,13 +16,13 @@ export function infoOf(answer: Found): ObjectInfo {
   return { size, etag: answer.ETag ?? "", lastModified, asOf: answeredAt(answer) };
 }
 
-/** The keys that DeleteObjects did not delete. */
+/** The keys that DeleteObjects did not delete, and the store's own errors. */
 export function failuresOf(
   { Errors = [] }: DeleteObjectsCommandOutput,
   root: string,
-): { key: string; reason: string }[] {
-  return Errors.filter(({ Code }) => Code !== "NoSuchKey").map(({ Key = "", Code, Message }) => ({
+): { key: string; reason: Error }[] {
+  return Errors.filter(({ Code }) => Code !== "NoSuchKey").map(({ Key = "", Code = "", Message }) => ({
     key: Key.slice(root.length),
-    reason: `${Code}: ${Message}`,
+    reason: Object.assign(new Error(Message), { name: Code }),
   }));
 }

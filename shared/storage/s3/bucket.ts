@@ -217,7 +217,7 @@ export class S3Bucket {
   }
 
   /** At most 1,000 keys. Gives those that could not be deleted, with the reason. */
-  async deleteMany(keys: readonly string[]): Promise<{ key: string; reason: string }[]> {
+  async deleteMany(keys: readonly string[]): Promise<{ key: string; reason: Error }[]> {
     const { root, bucket } = this.settings;
     const answer = await this.#run("DeleteObjects", keys[0] ?? "", async () => {
       const Delete = { Quiet: true, Objects: keys.map((key) => ({ Key: `${root}${key}` })) };
@@ -234,7 +234,7 @@ export class S3Bucket {
     keys: readonly string[],
     signedAt: Date,
     seconds: number,
-  ): Promise<{ key: string; reason: string }[]> {
+  ): Promise<{ key: string; reason: Error }[]> {
     const { root, bucket } = this.settings;
     const Delete = { Quiet: true, Objects: keys.map((key) => ({ Key: `${root}${key}` })) };
     const command = new DeleteObjectsCommand({ Bucket: bucket, Delete });

@@ -35,6 +35,8 @@ const THROTTLED = new Set(["SlowDown", "Throttling", "ThrottlingException", "Req
 const BROKEN = new Set([
   ...["TimeoutError", "AbortError", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"],
   ...["EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN"],
+  // Of one key of several, in an answer of 200.
+  ...["InternalError", "ServiceUnavailable"],
 ]);
 
 const SEEING = "s3:GetObject, and to s3:ListBucket where something may be missing";

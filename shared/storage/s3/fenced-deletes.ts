@@ -9,7 +9,7 @@ import {
 } from "../driver.ts";
 import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
-import { ExpiredError } from "./faults.ts";
+import { ExpiredError, faultOf } from "./faults.ts";
 import { despiteFolders } from "./folders.ts";
 import { PROBES } from "./probe.ts";
 import type { StorePromises } from "./settings.ts";
@@ -91,7 +91,7 @@ export class SignedDeletes implements FencedDeletes {
       const since = batch[0]?.permit.since ?? new Date(0);
       try {
         const left = await bucket.deleteManySigned(keys, since, this.lifetimeMs / 1000);
-        for (const { key, reason } of left) failures.set(key, new Error(`S3 DeleteObjects ${key}: ${reason}`));
+        for (const { key, reason } of left) failures.set(key, faultOf("DeleteObjects", key, reason));
       } catch (error) {
         if (error instanceof ExpiredError) refused.push(...keys);
         else for (const key of keys) failures.set(key, asError(error));

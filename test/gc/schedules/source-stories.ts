@@ -217,7 +217,7 @@ export const SOURCE_STORIES: readonly SourceStory[] = [
           "    const seen = await mapLimit(planned, READS, look);\n" +
           "    const id = this.#newPermit();\n    await this.#driver.fenced.open(id);\n",
       },
-      { file: SWEEPING, from: "const looked = await mapLimit(planned, READS, look);", to: "const looked = seen;" },
+      { file: SWEEPING, from: "const looked = await mapLimit(copied, READS, look);", to: "const looked = seen;" },
     ],
     violates: IS_GONE,
     takes: "tags",
