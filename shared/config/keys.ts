@@ -65,14 +65,15 @@ export function* allKeys(schema: Schema, path: KeyPath = []): Generator<KeyPath>
 export function nearestKey(root: Schema, path: KeyPath): string | undefined {
   const parent = path.slice(0, -1);
   const name = String(path.at(-1));
-  const known = [...allKeys(root)].filter((key) => !key.includes("*"));
-  const siblings = known.filter((key) => key.length === path.length && dotted(key.slice(0, -1)) === dotted(parent));
+  const known = [...allKeys(root)];
+  const place = dotted(parent.map((step) => (typeof step === "number" ? "*" : step)));
+  const siblings = known.filter((key) => key.length === path.length && dotted(key.slice(0, -1)) === place);
   const sibling = nearest(
     name,
     siblings.map((key) => String(key.at(-1))),
   );
   if (sibling !== undefined) return dotted([...parent, sibling]);
-  const elsewhere = known.find((key) => key.at(-1) === name.toLowerCase());
+  const elsewhere = known.find((key) => key.at(-1) === name.toLowerCase() && !key.includes("*"));
   return elsewhere && dotted(elsewhere);
 }
 

@@ -100,6 +100,12 @@ const retained = (...retention: object[]): string =>
 refuses([
   [retained({ keep: {} }), {}, "storage.maintenance.gc.retention.0.keep: says nothing of what to keep"],
   [retained({}, { keep: { last: 0 } }), {}, "storage.maintenance.gc.retention.1.keep.last: expected a whole number"],
+  [
+    retained({ repository: ["ci/**"] }),
+    {},
+    "retention.0.repository: is not a key of the configuration; did you mean storage.maintenance.gc.retention.0.repositories?",
+  ],
+  [retained({ keep: { latest: 3 } }), {}, "did you mean storage.maintenance.gc.retention.0.keep.last?"],
   [retained({ keep: null }), {}, "storage.maintenance.gc.retention.0.keep: expected a map of keys, got nothing"],
   [
     retained({ keep: { pulledwithin: "720h" } }),
