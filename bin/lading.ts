@@ -34,6 +34,9 @@ const COMMANDS: ReadonlyMap<string, (args: readonly string[], env: Environment) 
     ["doctor", async (args, env) => await (await import("./doctor.ts")).doctor(args, env)],
   ]);
 
+// What the AWS SDK says to who builds on it, at each start on Node 20: nothing that an operator could act on.
+process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
+
 const [name = "", ...rest] = process.argv.slice(2);
 const command = COMMANDS.get(name);
 process.exitCode = command === undefined ? usage(name) : await command(rest, process.env);

@@ -5,6 +5,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseOptions } from "../../bin/options.ts";
 import { examine, type Observation } from "../../shared/doctor/doctor.ts";
 import { startLading } from "../support/lading.ts";
 import { runAny } from "../support/process.ts";
@@ -45,6 +46,15 @@ describe("a word that there is not", () => {
     ["gc shwo 2026", "lading gc: there is no command shwo; did you mean show?"],
     ["gc", "lading gc: expected runs, show or undo"],
     ["gc runs a.yml b.yml", "lading gc: expected runs, show or undo"],
+    [
+      "gc undo config.yml",
+      'lading gc: expected the name of a run, as "lading gc runs" lists them, and then the configuration file',
+    ],
+    [
+      "gc show config.yml 2026",
+      'lading gc: expected the name of a run, as "lading gc runs" lists them, and then the configuration file',
+    ],
+    ["garbage-collect -d=maybe", 'lading garbage-collect: -d is on or off: expected true or false, got "maybe"'],
     ["verify --jsn=1 x.yml", "lading verify: there is no option --jsn; did you mean --json?"],
     ["users list --fiel x", "lading users: there is no option --fiel; did you mean --file?"],
     ["users ad bob", "lading users: there is no command ad; did you mean add?"],
@@ -69,6 +79,40 @@ describe("a word that there is not", () => {
       expect(unread, args.join(" ")).toEqual({ code: 141, stdout: "", stderr: "" });
     }
   });
+});
+
+describe("a switch with a value, as distribution's users write it", () => {
+  const options = {
+    "dry-run": { type: "boolean", short: "d" },
+    "delete-untagged": { type: "boolean", short: "m" },
+    file: { type: "string" },
+  } as const;
+  const read = (...args: string[]) => parseOptions({ args, options, allowPositionals: true });
+
+  it.each([
+    ["--delete-untagged=true", { "delete-untagged": true }],
+    ["-m=true -d=1", { "delete-untagged": true, "dry-run": true }],
+    ["-dm", { "delete-untagged": true, "dry-run": true }],
+    ["--dry-run=TRUE", { "dry-run": true }],
+    ["--dry-run=false", {}],
+    ["-m --delete-untagged=false", {}],
+    ["--delete-untagged=false -m", { "delete-untagged": true }],
+    ["--file=true", { file: "true" }],
+  ])("%s", (args, values) => {
+    expect({ ...read(...args.split(" ")).values }).toEqual(values);
+  });
+
+  it("is one no longer after --", () => {
+    expect(read("-m=true", "--", "-d=true")).toMatchObject({ positionals: ["-d=true"] });
+  });
+});
+
+it("what goes wrong is all that is said of a store that does not answer", async () => {
+  const s3 = { bucket: "images", region: "eu-central-1", regionendpoint: "http://127.0.0.1:1" };
+  const env = { REGISTRY_STORAGE: JSON.stringify({ s3: { ...s3, accesskey: "a", secretkey: "b" } }) };
+  const { code, stdout, stderr } = await runAny([...LADING, "garbage-collect", "--quiet"], { env });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr).toMatch(/^lading garbage-collect: S3 [^\n]*ECONNREFUSED[^\n]*\n$/);
 });
 
 describe("where nobody reads any more", () => {
