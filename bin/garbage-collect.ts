@@ -1,13 +1,13 @@
 /** `lading garbage-collect`: its command line, and what it prints. docs/garbage-collection.md says what it does. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Collector, type CollectorOptions } from "../shared/gc/collector.ts";
-import type { GcEvent } from "../shared/gc/events.ts";
+import type { GcEvent, Phase } from "../shared/gc/events.ts";
 import { retentionByRules } from "../shared/gc/retention-rules.ts";
 import { deleteUntagged, either, keepAll } from "../shared/gc/retention.ts";
 import { allRequests, undoableCount, type Summary } from "../shared/gc/summary.ts";
 import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { undoingOf } from "../shared/gc/trash.ts";
-import type { StorageDriver } from "../shared/storage/driver.ts";
+import { StorageFullError, type StorageDriver } from "../shared/storage/driver.ts";
 import { condemnedLines, foundLines, leftOf, someOf } from "./amounts.ts";
 import { countOf, READER_GONE, processConsole, sizeOf, type Console } from "./console.ts";
 import { parseOptions, requestOf } from "./options.ts";
@@ -37,6 +37,10 @@ const ROUNDING_MS = 2_000;
 const POLL_MS = 250;
 /** More often it has not to be run until nothing is left: manifests are condemned and deleted, then what they referred to. */
 const MOST_RUNS = 8;
+
+const ROOM =
+  "a run needs some KB of room; what earlier ones deleted is in .lading/trash of a folder, in _gc/trash of a bucket: what lies " +
+  "there may be removed, and cannot be brought back then";
 
 const EXIT = { done: 0, failed: 1, busy: 3, interrupted: 130 } as const;
 
@@ -76,6 +80,7 @@ export async function garbageCollect(args: readonly string[], env: Environment):
         },
         quiet: flags.quiet,
         waits: flags.wait,
+        untagged: flags.untagged,
         signal: interrupted.signal,
         pause: async (ms) => await delay(ms, undefined, { signal: interrupted.signal }).catch(() => undefined),
       });
@@ -83,9 +88,16 @@ export async function garbageCollect(args: readonly string[], env: Environment):
       driver.close?.();
     }
   } catch (error) {
-    for (const sentence of sentencesOf(error)) console.err(`lading garbage-collect: ${sentence}`);
+    for (const sentence of failureOf(error)) console.err(`lading garbage-collect: ${sentence}`);
     return EXIT.failed;
   }
+}
+
+/** Why no run could begin, or be ended: sentences, with what makes room where there is none. */
+export function failureOf(error: unknown): readonly string[] {
+  const isFull =
+    error instanceof StorageFullError && (error.cause as NodeJS.ErrnoException | undefined)?.code !== "EROFS";
+  return isFull ? [...sentencesOf(error), ROOM] : sentencesOf(error);
 }
 
 /** Undefined where help is asked for. Throws with a sentence. */
@@ -129,6 +141,8 @@ export interface Collection {
   readonly quiet: boolean;
   /** Runs again until nothing is left. */
   readonly waits: boolean;
+  /** Was asked for what no tag names, beside what the configuration says: a run that is not lets it be. */
+  readonly untagged?: boolean;
   /** What was named as the configuration, for commands that are told to the user. */
   readonly file?: string | undefined;
   readonly signal: AbortSignal;
@@ -138,7 +152,7 @@ export interface Collection {
 
 /** Collects, and prints what happens. Gives the exit code; throws what goes wrong around a run. */
 export async function collect(collection: Collection): Promise<number> {
-  const { driver, place, options, console, quiet, waits, signal, pause } = collection;
+  const { driver, place, options, console, quiet, waits, untagged = false, signal, pause } = collection;
   const { times, dryRun } = options;
   const say = (line: string): void => {
     if (!quiet) console.out(line);
@@ -150,7 +164,8 @@ export async function collect(collection: Collection): Promise<number> {
   const { cannotUndo } = await undoingOf(driver, options.setAside);
   if (!dryRun && cannotUndo !== undefined) {
     console.err(
-      `NOTE: nothing can bring back what is deleted: ${cannotUndo}. Turn versioning on, or set storage.maintenance.gc.trash`,
+      `NOTE: nothing can bring back what is deleted: ${cannotUndo}. Turn versioning on, or set storage.maintenance.gc.trash, ` +
+        "or call this with --set-aside",
     );
   }
   for (let run = 1; ; run++) {
@@ -166,7 +181,11 @@ export async function collect(collection: Collection): Promise<number> {
     }
     const { summary } = outcome;
     if (summary.outcome === "failed") {
-      const stays = dryRun ? "" : ", and what it had not deleted yet stays";
+      const stays = dryRun
+        ? ""
+        : hasDeleted(outcome.phase)
+          ? ", and what it had not deleted yet stays"
+          : " and deleted nothing";
       console.err(`the run failed${stays}: ${summary.reason ?? ""}`);
       return EXIT.failed;
     }
@@ -179,7 +198,8 @@ export async function collect(collection: Collection): Promise<number> {
     }
     if (left > 0) {
       say(
-        `waiting ${spanOf(times.settleMs)} until they may be deleted; Ctrl-C ends this, and any later run deletes them`,
+        `waiting ${spanOf(times.settleMs)} until they may be deleted; Ctrl-C ends this, and a later run deletes them` +
+          (untagged && condemnedManifests(summary) > 0 ? " that is called with --delete-untagged too" : ""),
       );
       await pause(times.settleMs + ROUNDING_MS);
     }
@@ -190,12 +210,18 @@ export async function collect(collection: Collection): Promise<number> {
   }
 }
 
+/** Whether a run that ended in this phase, if it is known, may have deleted something. */
+function hasDeleted(phase: Phase | undefined): boolean {
+  return phase !== "marking" && phase !== "clear" && phase !== "condemn";
+}
+
 async function oneRun({ driver, options, console, quiet, signal }: Collection) {
   const report = quiet ? undefined : reportTo(console, options.dryRun);
   const collector = new Collector(driver, { ...options, report });
   const timer = quiet ? undefined : setInterval(() => showProgress(console, collector), POLL_MS);
   try {
-    return await collector.step({ ms: Infinity, signal });
+    const outcome = await collector.step({ ms: Infinity, signal });
+    return outcome.state === "done" ? { ...outcome, phase: collector.progress?.phase } : outcome;
   } finally {
     clearInterval(timer);
     console.endProgress();
@@ -219,8 +245,7 @@ function reportTo(console: Console, dryRun: boolean): (event: GcEvent) => void {
     const what = tag !== undefined ? "tag" : repository !== undefined ? "manifest" : "blob";
     const where = tag === undefined ? repository : `${repository ?? ""}:${tag}`;
     if (event.kind === "deleted") {
-      const more = size !== undefined ? `  ${sizeOf(size)}` : tag === undefined ? "" : `  ${where}`;
-      console.out(`${what} deleted: ${digest}${more}`);
+      console.out(`${what} deleted: ${digest}  ${size === undefined ? (where ?? "") : sizeOf(size)}`);
       return;
     }
     const next =
@@ -243,7 +268,12 @@ function showProgress(console: Console, collector: Collector): void {
   else console.progress(`${phase}: ${done} of ${total}`, done / total);
 }
 
-function linesOf(summary: Summary, { waits, file, driver }: Collection): string[] {
+/** How many manifests are condemned now, and not deleted. */
+function condemnedManifests({ fresh, waiting }: Summary): number {
+  return (fresh?.manifests ?? 0) + (waiting?.manifests ?? 0);
+}
+
+function linesOf(summary: Summary, { waits, untagged = false, file, driver }: Collection): string[] {
   const { run, dryRun, deleted, deletedBytes, deletedManifests, uploads, uploadBytes, lost, refused, undoable } =
     summary;
   const { requests, seconds, dollars, deletedTags } = summary;
@@ -252,10 +282,16 @@ function linesOf(summary: Summary, { waits, file, driver }: Collection): string[
     const { eligible: blobs, eligibleBytes: bytes, eligibleManifests: manifests, eligibleTags: tags } = summary;
     lines.push(`${someOf({ blobs, bytes, manifests, tags })} would go; nothing was changed`);
     if (uploads > 0) lines.push(`${countOf(uploads, "abandoned upload")} (${sizeOf(uploadBytes)}) would go at once`);
+    if (summary.cannotUndo !== undefined) lines.push(`nothing could bring it back: ${summary.cannotUndo}`);
   } else {
     const gone = { blobs: deleted, bytes: deletedBytes, manifests: deletedManifests, tags: deletedTags };
     lines.push(`${someOf(gone, summary)} deleted`);
     lines.push(...condemnedLines(summary, waits ? "" : " (--wait stays for it)"));
+    if (untagged && condemnedManifests(summary) > 0) {
+      lines.push(
+        "a run without --delete-untagged in between lets these manifests be: they are condemned anew after it",
+      );
+    }
     if (deletedTags > 0) lines.push("manifests that no tag names any more are looked at by the next run");
     if (deletedManifests > 0) lines.push("what only those manifests referred to is condemned by the next run");
     if (lost > 0) lines.push(`${lost} of them stay for now: somebody wanted them again, or another run is at it`);

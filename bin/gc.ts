@@ -1,7 +1,7 @@
 /** `lading gc`: what collections did, and taking it back. */
 import { kindOf, readJournal, type JournalEntry } from "../shared/gc/journal.ts";
 import { allRequests, undoableCount, type Summary } from "../shared/gc/summary.ts";
-import { momentOf } from "../shared/gc/times.ts";
+import { momentOf, spanOf } from "../shared/gc/times.ts";
 import { journalCounts, keptRuns, type KeptRun } from "../shared/gc/runs.ts";
 import { trashKept } from "../shared/gc/trash.ts";
 import { undoAndRecord } from "../shared/gc/undo-record.ts";
@@ -77,8 +77,8 @@ function readArgs(args: readonly string[]) {
     throw new Error(isKnown ? "expected runs, show or undo" : unknownCommand(command, ["runs", "show", "undo"]));
   }
   const [run, file, ...more] = rest;
-  if (run === undefined || more.length > 0)
-    throw new Error(`expected the name of a run, as "lading gc runs" lists them`);
+  if (run === undefined || more.length > 0 || /\.ya?ml$/.test(run))
+    throw new Error(`expected the name of a run, as "lading gc runs" lists them, and then the configuration file`);
   return { command, file, run, ...answers } as const;
 }
 
@@ -200,6 +200,11 @@ export async function undoRun(
   if (!quiet) {
     const { length } = undone.missing;
     console.out(`${amountOf(undone)} are there again${length === 0 ? "" : `; ${length} are not`}`);
+    if (countAll(undone) > undone.there) {
+      console.out(
+        `what is not tagged, and what nothing refers to, may be collected again in ${spanOf(times.horizonMs)}`,
+      );
+    }
   }
   return undone.missing.length === 0 ? 0 : 1;
 }

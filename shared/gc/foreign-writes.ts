@@ -14,20 +14,27 @@ import type { Aliases } from "./aliases.ts";
 import type { BlobTable } from "./blob-table.ts";
 import { MarkingFault } from "./faults.ts";
 import type { RepositoryTable } from "./repository-table.ts";
+import { spanOf } from "./times.ts";
 
-const ADVICE =
-  "It knows nothing of this collection: stop it and wait until all it wrote is older than the horizon, or force the run";
 /** Manifests that are read side by side. */
 const READS = 24;
 const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** Throws MarkingFault where a session that is not ours was written to after the horizon. */
-export function refuseForeignSessions(tables: readonly RepositoryTable[], horizon: number): void {
+/** What is to be done about it. */
+function advice({ horizonMs }: GcTimes): string {
+  return (
+    `It knows nothing of this collection: stop it and wait until all it wrote is older than ${spanOf(horizonMs)}, or force the ` +
+    "run (--force; with --dry-run it is without danger)"
+  );
+}
+
+/** Throws MarkingFault where a session that is not ours was written to after the horizon, in seconds since 1970. */
+export function refuseForeignSessions(tables: readonly RepositoryTable[], horizon: number, times: GcTimes): void {
   for (const { few } of tables) {
     const foreign = few.sessions.find(({ id, newest }) => newest >= horizon && !OURS.test(id));
     if (foreign === undefined) continue;
     throw new MarkingFault(
-      `another registry writes to this storage: the upload ${foreign.id} to ${foreign.repository} is young and none of Lading's. ${ADVICE}`,
+      `another registry writes to this storage: the upload ${foreign.id} to ${foreign.repository} is young and none of Lading's. ${advice(times)}`,
     );
   }
 }
@@ -85,7 +92,7 @@ export class PushWatch {
       if (stale === undefined) return;
       throw new MarkingFault(
         `another registry, or an older Lading, writes to this storage: it pushed ${stale.repository}@${manifest} ` +
-          `relying on its old link to ${stale.blob}. ${ADVICE}`,
+          `relying on its old link to ${stale.blob}. ${advice(this.#known.times)}`,
       );
     });
   }

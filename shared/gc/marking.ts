@@ -246,7 +246,7 @@ export class Marking {
         `${this.blobs.length} blobs are stored and not one key of a repository: part of the storage is missing`,
       );
     }
-    if (!this.#options.force) refuseForeignSessions(this.repositories, this.#horizon());
+    if (!this.#options.force) refuseForeignSessions(this.repositories, this.#horizon(), this.#options.times);
     addUnstored(
       this.blobs,
       this.repositories.map(({ linksWithoutBytes }) => linksWithoutBytes),

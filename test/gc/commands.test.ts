@@ -1,6 +1,6 @@
 /** `lading garbage-collect` and `lading gc`: what they print and how they end, over a store with a clock of its own. */
 import { describe, expect, it } from "vitest";
-import { collect, type Collection } from "../../bin/garbage-collect.ts";
+import { collect, failureOf, type Collection } from "../../bin/garbage-collect.ts";
 import { listRuns, showRun, undoRun } from "../../bin/gc.ts";
 import { cutTo, sizeOf, tableOf } from "../../bin/console.ts";
 import { sentencesOf } from "../../bin/storage.ts";
@@ -11,7 +11,7 @@ import type { Digest } from "../../shared/oci/digest.ts";
 import type { Tag } from "../../shared/oci/reference.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
-import { listKeys } from "../../shared/storage/driver.ts";
+import { listKeys, StorageFullError } from "../../shared/storage/driver.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { keptConsole } from "./console.ts";
 import { DEFAULTS, nameOf, TIMES, withoutTrash, World } from "./support.ts";
@@ -189,7 +189,10 @@ describe("garbage-collect", () => {
     const driver = withoutTrash(world.driver);
     expect((await command(world, { driver })).errors.join()).toContain("nothing can bring back what is deleted");
     expect((await command(world, { driver }, { setAside: true })).errors).toEqual([]);
-    expect((await command(world, { driver }, { dryRun: true })).errors).toEqual([]);
+    const dry = await command(world, { driver }, { dryRun: true });
+    expect(dry.errors).toEqual([]);
+    expect(dry.text).toContain("\nnothing could bring it back: the bucket keeps no versions\n");
+    expect((await command(world, { driver }, { dryRun: true, setAside: true })).text).not.toContain("bring it back");
   });
 
   it("ends with 3 while another collects", async () => {
@@ -225,6 +228,48 @@ describe("garbage-collect", () => {
     expect([...ends].sort()).toEqual([0, 130]);
   });
 
+  it("says that manifests without a tag go only where each run is asked for them, as they do", async () => {
+    const world = await garbageWorld();
+    await world.image(A, ["untagged"]);
+    world.age();
+    const asked = { retention: deleteUntagged };
+    const between = "a run without --delete-untagged in between lets these manifests be";
+    expect((await command(world, { untagged: true }, asked)).text).toContain(`\n${between}: they are condemned anew`);
+    world.time += TIMES.settleMs + 1000;
+    const { text } = await command(world);
+    expect(text).toContain("1 blob (7 B) deleted");
+    expect(text).not.toContain(between);
+    expect((await command(world, { untagged: true }, asked)).text).toContain("1 manifest condemned;");
+    const pause = async (ms: number): Promise<void> => void (world.time += ms);
+    const waited = await command(world, { untagged: true, waits: true, pause }, asked);
+    expect(waited.text).toContain("a later run deletes them that is called with --delete-untagged too\n");
+    expect(waited.text).toMatch(/^manifest deleted: sha256:[0-9a-f]{64} {2}library\/a$/m);
+  });
+
+  it("says of a run that failed at any call that it deleted nothing only where that is so", async () => {
+    const said = new Set<string>();
+    for (let at = 1; at < 60; at++) {
+      const world = await garbageWorld();
+      await command(world);
+      world.time += TIMES.settleMs + 1000;
+      const before = (await world.keys()).filter((key) => key.includes("/blobs/"));
+      let calls = 0;
+      const driver = observed(world.driver, () => {
+        if (++calls === at) throw new Error("the store is gone");
+      });
+      const { errors } = await command(world, { driver }).catch(() => ({ errors: [] }));
+      const words = errors.join().replace(/:.*/s, "");
+      said.add(words);
+      if (words !== "the run failed and deleted nothing") continue;
+      expect(await world.keys(), `at call ${at}`).toEqual(expect.arrayContaining(before));
+    }
+    expect([...said].sort()).toEqual([
+      "",
+      "the run failed and deleted nothing",
+      "the run failed, and what it had not deleted yet stays",
+    ]);
+  });
+
   it("while it waits is ended by an interruption", async () => {
     const world = await garbageWorld();
     const interrupted = new AbortController();
@@ -240,6 +285,13 @@ it("says what to do where a file may not be written", () => {
   expect(sentencesOf(denied)).toEqual([`${denied.message}; run it as the user that the registry runs as`]);
   const port = Object.assign(new Error("listen EACCES: permission denied"), { code: "EACCES", syscall: "listen" });
   expect(sentencesOf(port)).toEqual([port.message]);
+});
+
+it("says what makes room where there is none, and not where nothing may be written", () => {
+  const fault = (text: string, code: string) =>
+    new StorageFullError(text, { cause: Object.assign(new Error(), { code }) });
+  expect(failureOf(fault("it is full", "ENOSPC"))).toEqual(["it is full", expect.stringContaining(".lading/trash")]);
+  expect(failureOf(fault("it is read-only", "EROFS"))).toEqual(["it is read-only"]);
 });
 
 describe("gc", () => {
@@ -262,11 +314,13 @@ describe("gc", () => {
     expect(await showRun(work, run)).toBe(0);
     expect(console.lines.splice(0).join("\n")).toMatch(/^blob {6}sha256:[0-9a-f]{64} {2}7 B {2}1 link$/m);
     const fates = ["brought back", "is there already"];
+    const again = `what is not tagged, and what nothing refers to, may be collected again in ${spanOf(TIMES.horizonMs)}`;
     for (let times = 0; times < 2; times++) {
       expect(await undoRun(work, run, { yes: times === 1 })).toBe(0);
       expect(console.lines.splice(0)).toEqual([
         expect.stringMatching(new RegExp(`^blob ${fates[times] ?? ""}: sha256:[0-9a-f]{64} {2}7 B$`)),
         "1 blob (7 B), 0 manifests and 0 tags are there again",
+        ...(times === 0 ? [again] : []),
       ]);
       expect(await world.keys()).toEqual(before);
     }
@@ -372,6 +426,7 @@ describe("gc", () => {
       `tag brought back ${A}:old-2`,
       `tag is there already ${A}:old`,
       "1 blob (7 B), 1 manifest and 2 tags are there again",
+      "what is not tagged, and what nothing refers to, may be collected again in 36h 2m",
     ]);
     expect(console.lines[1]).toContain(digest);
     const quiet = keptConsole();
