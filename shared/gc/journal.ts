@@ -7,7 +7,7 @@
  */
 import type { Digest } from "../oci/digest.ts";
 import { layout } from "../registry/layout.ts";
-import { listKeys, type Permit, type StorageDriver } from "../storage/driver.ts";
+import { listKeys, listPages, type Permit, type StorageDriver } from "../storage/driver.ts";
 
 /** The largest journal object: a batch has some thousand keys. */
 const JOURNAL_BYTES = 64 * 1024 * 1024;
@@ -78,6 +78,23 @@ export async function* readJournal(
     if (!isWanted(key.slice(key.lastIndexOf("/") + 1))) continue;
     const bytes = await driver.read(key, JOURNAL_BYTES);
     if (bytes !== undefined) yield JSON.parse(Buffer.from(bytes).toString()) as JournalBatch;
+  }
+}
+
+/** The batches of a run and of all later ones, in order: those whose keys are wanted. */
+export async function* readJournalsSince(
+  driver: StorageDriver,
+  run: string,
+  isWanted: (key: string) => boolean,
+): AsyncGenerator<JournalBatch & { readonly key: string; readonly run: string }> {
+  const startAfter = `${layout.gcRuns}${run}`;
+  for await (const { objects } of listPages(driver, layout.gcRuns, { startAfter })) {
+    for (const { key } of objects) {
+      const [of = "", folder, name] = key.slice(layout.gcRuns.length).split("/");
+      if (folder !== "journal" || name === undefined || !isWanted(key)) continue;
+      const bytes = await driver.read(key, JOURNAL_BYTES);
+      if (bytes !== undefined) yield { key, run: of, ...(JSON.parse(Buffer.from(bytes).toString()) as JournalBatch) };
+    }
   }
 }
 

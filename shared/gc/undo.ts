@@ -6,10 +6,13 @@ import type { GcTimes } from "../registry/gc-times.ts";
 import { layout } from "../registry/layout.ts";
 import { linkBytes, writeLink } from "../registry/link.ts";
 import { Promises } from "../registry/promises.ts";
+import { asError } from "../storage/as-error.ts";
 import { mapLimit } from "../storage/concurrency.ts";
-import { listChildren, listKeys, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
+import { listKeys, PreconditionFailedError, type StorageDriver } from "../storage/driver.ts";
 import { kindOf, readJournal, type JournalEntry } from "./journal.ts";
+import { TakenSince } from "./taken.ts";
 import { SetAside } from "./trash.ts";
+import { isPassing } from "./tried.ts";
 import { underMarks } from "./under-marks.ts";
 
 /** Entries that are brought back side by side. */
@@ -43,7 +46,7 @@ export interface UndoneKey {
   readonly outcome: "restored" | "there" | "gone";
 }
 
-/** What became of a blob, manifest or tag, and of its keys: see `UndoneKey`. */
+/** What became of a blob, manifest or tag, and of its keys, where that is known: see `UndoneKey`. */
 export interface UndoneEntry {
   readonly entry: JournalEntry;
   readonly outcome: UndoneKey["outcome"];
@@ -58,8 +61,8 @@ type Result = { readonly keys: readonly UndoneKey[]; readonly failure?: string }
 /**
  * Brings back what a run deleted: bytes before links, and what is there again stays as it is. A collection may be under way:
  * marks are cleared first, as by a push, and what comes back is as young as one; but for bytes of which the store keeps
- * versions, which keep their age. Links that led nowhere stay gone. Can be done again after a failure. `tell` is called for
- * each other entry of the journal.
+ * versions, which keep their age. Links that led nowhere stay gone. What fails is missing, and the rest comes back; only where
+ * the store is in trouble it throws. Can be done again after a failure. `tell` is called for each other entry of the journal.
  */
 export async function undo(
   driver: StorageDriver,
@@ -70,7 +73,11 @@ export async function undo(
   const undoing = new Undoing(driver, run, times);
   const undone = { blobs: 0, manifests: 0, tags: 0, bytes: 0, there: 0, missing: [] as Undone["missing"][number][] };
   const restore = async (entry: JournalEntry, work: Promise<Result>): Promise<void> => {
-    const { keys, failure: reason } = await work;
+    const { keys, failure: reason } = await work.catch((thrown: unknown): Result => {
+      const error = asError(thrown);
+      if (isPassing(error)) throw error;
+      return { keys: [], failure: error.message };
+    });
     const { digest, repository, tag } = entry;
     if (reason !== undefined) {
       undone.missing.push({ digest, reason, ...(repository && { repository }), ...(tag && { tag }) });
@@ -106,28 +113,29 @@ class Undoing {
   readonly #times: GcTimes;
   readonly #aside: SetAside;
   readonly #promises: Promises;
-  #later: Promise<ReadonlyMap<string, string>> | undefined;
+  readonly #taken: TakenSince;
 
   constructor(driver: StorageDriver, run: string, times: GcTimes) {
     this.#driver = driver;
     this.#run = run;
     this.#times = times;
     this.#aside = new SetAside(driver, run);
+    this.#taken = new TakenSince(driver, run);
     this.#promises = new Promises(driver, times, () => new Date());
   }
 
   async blob({ digest, bytes = "", size = Infinity, links }: JournalEntry, permit: string): Promise<Result> {
     return await this.#underMarks([layout.blobMark(digest)], [bytes, ...links], async () => {
-      const outcome = await this.#bytes(bytes, permit);
+      const { outcome, isOld } = await this.#bytes(bytes, permit);
       if (outcome === "gone") {
         const keys = [bytes, ...links].map((key) => ({ key, outcome }));
-        const later = (await (this.#later ??= this.#takenLater())).get(bytes);
         // One run may have taken its links and died, and a later one its bytes.
-        const hint = later === undefined || later === this.#run ? "" : `: undo the later run ${later} that took them`;
+        const later = await this.#laterOf(bytes);
+        const hint = later === undefined ? "" : `: undo the later run ${later} that took them`;
         return { keys, failure: `its bytes are not kept any more${hint}` };
       }
       // Links make it young. What has none is a manifest, which its revision keeps once that is back.
-      if (outcome === "restored" && links.length === 0 && size <= limits.manifestBytes) await this.#touch(bytes);
+      if (isOld && links.length === 0 && size <= limits.manifestBytes) await this.#touch(bytes);
       return { keys: [{ key: bytes, outcome }, ...(await this.#links(links, digest))] };
     });
   }
@@ -139,7 +147,7 @@ class Undoing {
     const references = bytes === undefined ? undefined : referencesOf(bytes);
     if (references === undefined) {
       const keys = links.map((key) => ({ key, outcome: "gone" as const }));
-      const run = (await (this.#later ??= this.#takenLater())).get(layout.blob(digest));
+      const run = await this.#laterOf(layout.blob(digest));
       const first = run === undefined ? "" : `: undo the later run ${run} that took them first`;
       return { keys, failure: `its bytes are gone${first}` };
     }
@@ -148,7 +156,8 @@ class Undoing {
       const run = await this.#lackingSince(name, digest, references);
       if (run !== undefined) {
         const keys = links.map((key) => ({ key, outcome: "gone" as const }));
-        return { keys, failure: `what it refers to is gone: undo the later run ${run} that took it first` };
+        const first = run === this.#run ? "" : `: undo the later run ${run} that took it first`;
+        return { keys, failure: `what it refers to is gone${first}` };
       }
       // As a push does: its links must be no older than it says.
       await mapLimit(references.blobs, ENTRIES, async (blob) => await this.#promises.blob(name, blob));
@@ -195,7 +204,7 @@ class Undoing {
     return [...[digest, ...blobs, ...manifests].map((blob) => layout.blobMark(blob)), ...revisions];
   }
 
-  /** The later run that took something which this manifest needs and which is not there; what was never there is no matter. */
+  /** The run, this or a later one, that took something which this manifest needs and which is not there; what was never there is no matter. */
   async #lackingSince(
     name: RepositoryName,
     digest: Digest,
@@ -209,32 +218,29 @@ class Undoing {
     const there = await mapLimit(needed, ENTRIES, async (key) => (await this.#driver.head(key)) !== undefined);
     const lacking = needed.filter((_, index) => there[index] !== true);
     if (lacking.length === 0) return undefined;
-    const later = await (this.#later ??= this.#takenLater());
-    return lacking.map((key) => later.get(key)).find((run) => run !== undefined);
+    // A collection may have taken it just now: then that is in its journal.
+    return await this.#taken.runNowOf(lacking);
   }
 
-  /** Which run took each key last: this one or a later one. */
-  async #takenLater(): Promise<ReadonlyMap<string, string>> {
-    const taken = new Map<string, string>();
-    for (const run of await listChildren(this.#driver, layout.gcRuns)) {
-      if (run < this.#run) continue;
-      for await (const { entries } of readJournal(this.#driver, run)) {
-        for (const entry of entries) {
-          // Links that led nowhere nobody brings back.
-          if (kindOf(entry) === "links") continue;
-          for (const key of [...entry.links, ...(entry.bytes === undefined ? [] : [entry.bytes])]) taken.set(key, run);
-        }
-      }
+  /** The later run that took a key last. */
+  async #laterOf(key: string): Promise<string | undefined> {
+    const run = await this.#taken.runOf(key);
+    return run === this.#run ? undefined : run;
+  }
+
+  /** `isOld`: it may have the age that it had, be it that an earlier try brought it back. */
+  async #bytes(
+    key: string,
+    permit: string,
+  ): Promise<{ readonly outcome: UndoneKey["outcome"]; readonly isOld: boolean }> {
+    const info = await this.#driver.head(key);
+    if (info !== undefined) {
+      return { outcome: "there", isOld: info.asOf.getTime() - info.lastModified.getTime() > this.#times.freshMs };
     }
-    return taken;
-  }
-
-  async #bytes(key: string, permit: string): Promise<UndoneKey["outcome"]> {
-    if ((await this.#driver.head(key)) !== undefined) return "there";
-    if (await this.#aside.restore(key)) return "restored";
+    if (await this.#aside.restore(key)) return { outcome: "restored", isOld: false };
     const { trash } = this.#driver.fenced;
     const gone = trash === undefined ? [key] : await trash.restore([{ key, id: permit }]);
-    return gone.length > 0 ? "gone" : "restored";
+    return { outcome: gone.length > 0 ? "gone" : "restored", isOld: gone.length === 0 };
   }
 
   /** What somebody wrote again is left. */

@@ -142,7 +142,23 @@ export function fencedDeleteContract(
       expect((await driver.fenced.trash?.keeps()) ?? false).toBe(keeps);
     });
 
-    if (keeps)
+    if (keeps) {
+      it("are brought back by all who do it at once, also while the permit is ended", async () => {
+        const all = Array.from({ length: 100 }, (_, i) => `k/${i}`);
+        await Promise.all(all.map(async (key) => await put(key)));
+        const permits = await Promise.all(all.map(async (_, i) => await open(newId(`${i}`))));
+        await driver.fenced.delete(all.map((key, i) => ({ key, permit: permits[i] as Permit })));
+        const items = all.map((key, i) => ({ key, id: permits[i]?.id ?? "" }));
+        const peer = store.peer();
+        const restoring = Array.from({ length: 6 }, async (_, i) => {
+          return await (i % 2 === 0 ? driver : peer).fenced.trash?.restore(i < 3 ? items : items.toReversed());
+        });
+        const revoking = permits.map(async ({ id }) => await peer.fenced.revoke(id));
+        expect((await Promise.all(restoring)).flat()).toEqual([]);
+        await Promise.all(revoking);
+        expect(await keys()).toEqual(["clock", ...all].sort());
+      });
+
       it("are brought back from the trash", async () => {
         const trash = driver.fenced.trash as Trash;
         const long = `${"n".repeat(190)}/${"m".repeat(190)}/x`;
@@ -173,5 +189,6 @@ export function fencedDeleteContract(
         expect(await keys()).toEqual(back);
         expect((await store.residue()).filter((name) => name.startsWith(".lading/"))).toEqual([]);
       });
+    }
   });
 }

@@ -150,8 +150,10 @@ export class FolderFence implements FencedDeletes {
   async #restore(key: string, id: string): Promise<boolean> {
     checkPermitId(id);
     const target = this.#folders.pathOf(key);
-    if ((await stat(target).catch(undefinedIfAbsent)) !== undefined) return true;
-    for (const folder of [this.#folders.trash, this.#folders.permits]) {
+    const isThere = async (): Promise<boolean> => (await stat(target).catch(undefinedIfAbsent)) !== undefined;
+    if (await isThere()) return true;
+    // In the order in which it goes when the permit is ended meanwhile.
+    for (const folder of [this.#folders.permits, this.#folders.trash]) {
       const file = path.join(this.#moved(folder, id), nameOf(key));
       try {
         const now = new Date();
@@ -162,10 +164,11 @@ export class FolderFence implements FencedDeletes {
         if (isAbsent(error)) continue;
         throw error;
       }
-      await unlink(file);
+      await unlink(file).catch(undefinedIfAbsent);
       return true;
     }
-    return false;
+    // Another may have brought it back just now.
+    return await isThere();
   }
 
   async #runs(): Promise<readonly string[]> {
