@@ -38,11 +38,11 @@ const LEASE_MS = 300_000;
 /** Of a step's time, what is left for keeping the run. */
 const MARGIN_SHARE = 0.2;
 const MARGIN_MS = 60_000;
-/** A run that was left off for longer is not taken up again. */
-const STALE_MS = 3 * 24 * 60 * 60 * 1000;
 const STATE_BYTES = 64 * 1024 * 1024;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** A run that was left off for longer is not taken up again. A schedule may have one call a week. */
+const STALE_MS = 10 * DAY_MS;
 
 /** How collections are made. */
 export interface CollectorOptions extends RunOptions {
@@ -164,7 +164,7 @@ export class Collector {
 type StepOptions = CollectorOptions & Undoing;
 
 /** Of what a run keeps for its next step. Another one for any change of it, or of the order in which a plan is worked off. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 const keptState = z.object({
   format: z.literal(FORMAT),
@@ -245,12 +245,13 @@ class Step {
     const kept = keptState.safeParse(jsonOf(object.bytes));
     if (!kept.success || kept.data.options !== optionsKey(this.#options)) return undefined;
     const { state, snapshot: parts } = kept.data;
-    const age = asOf.getTime() - new Date(state.begun).getTime();
-    if (age > STALE_MS || age < -LEASE_MS) return undefined; // begun by a clock that was ahead, all would be old to it
+    const since = (time: Date): number => asOf.getTime() - time.getTime();
+    if (since(object.lastModified) > STALE_MS) return undefined;
+    if (since(new Date(state.begun)) < -LEASE_MS) return undefined; // by a clock that was ahead, all would be old to it
     const snapshot = await readSnapshot(this.#driver, parts);
     if (snapshot === undefined) return undefined;
     this.#etag = object.etag;
-    if (state.phase !== "marking") this.#kept = parts;
+    if (state.phase !== "marks" && state.phase !== "marking") this.#kept = parts;
     // The counts go on in the object that the driver counts in.
     const { requests } = state.counts;
     for (const kind of ["list", "get", "put", "delete"] as const) requests[kind] += this.#counts.requests[kind];

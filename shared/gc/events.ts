@@ -4,10 +4,11 @@ import type { RevisionItem } from "./revision-plan.ts";
 import type { Counts } from "./summary.ts";
 
 /** Where a run is. */
-export type Phase = "marking" | "clear" | "condemn" | "manifests" | "blobs" | "uploads" | "finish" | "done";
+export type Phase = "marks" | "marking" | "clear" | "condemn" | "manifests" | "blobs" | "uploads" | "finish" | "done";
 
 /** What is done at the end of each; what marking does tells of itself. */
 export const PHASE_NAMES: Readonly<Record<Phase, string>> = {
+  marks: "list marks",
   marking: "plan",
   clear: "clear marks",
   condemn: "condemn",

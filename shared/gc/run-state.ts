@@ -14,6 +14,8 @@ export interface RunState {
   phase: Phase;
   /** How much of the phase is done. */
   cursor: number;
+  /** The last mark that was listed, while marks are. */
+  after?: string | undefined;
   /** Batches of the journal that `counts` has, by their names. Others were written by a process that was killed, or stood still. */
   readonly journal: string[];
   /** Manifests and tags that this run has deleted, by their place in the plan. */

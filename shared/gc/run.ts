@@ -85,7 +85,7 @@ export class Run {
     this.#sweeper = new Sweeper(driver, new Marks(driver, options.times), state.id, state.journal.length, aside);
   }
 
-  /** Step 1: lists the marks, and ends permits that expired. The store's time before that is the run's. */
+  /** The store's time now is the run's, before anything is listed. */
   static async begin(
     driver: StorageDriver,
     options: RunOptions,
@@ -98,16 +98,13 @@ export class Run {
     const state: RunState = {
       id,
       begun: begun.toISOString(),
-      phase: "marking",
+      phase: "marks",
       cursor: 0,
       journal: [],
       deletedManifests: [],
       counts,
     };
-    const run = new Run(driver, options, state, Run.#parts(driver, options, state, cuts, tables));
-    await run.#listMarks();
-    if (options.retention.pullsWithinMs !== undefined) await tables.pulls.fill(driver);
-    return run;
+    return new Run(driver, options, state, Run.#parts(driver, options, state, cuts, tables));
   }
 
   /** Goes on with a run that was kept. */
@@ -178,6 +175,9 @@ export class Run {
   async #advance(deadline: Deadline): Promise<void> {
     const { state } = this;
     switch (state.phase) {
+      case "marks":
+        await this.#listMarks(deadline);
+        return;
       case "marking":
         await this.#marking.advance(deadline);
         if (!this.#marking.isDone) return;
@@ -234,32 +234,41 @@ export class Run {
   }
 
   /**
-   * Of each page that is listed, marks that have long meant "absent" go at once, with a permit that was opened before, and
-   * whose time is that of the page. Permits that nobody ends are ended once all marks are listed, and not before: a mark that
-   * was found condemned for SETTLE is then met by no delete of a mark that is still under way.
+   * Step 1. Of each page that is listed, marks that have long meant "absent" go at once, with a permit that was opened before,
+   * and whose time is that of the page. Permits that nobody ends are ended once all marks are listed, and not before: a mark
+   * that was found condemned for SETTLE is then met by no delete of a mark that is still under way.
    */
-  async #listMarks(): Promise<void> {
-    const { times, dryRun } = this.#options;
-    const reader = new Marks(this.#driver, times);
-    for (const prefix of [layout.blobMarks, layout.revisionMarks, layout.tagMarks]) {
-      let startAfter: string | undefined;
-      do {
-        const dropping = dryRun ? undefined : await this.#sweeper.openDropping();
-        const { objects, asOf, next } = await this.#driver.list(prefix, startAfter === undefined ? {} : { startAfter });
-        const over: string[] = [];
-        for (const object of objects) {
-          const state = Marks.stateOfSize(object.size) ?? (await reader.read(object.key)).mark?.state;
-          if (state === undefined) continue;
-          const isAbsent = state === "cleared" || state === "swept";
-          const isOld = asOf.getTime() - object.lastModified.getTime() > times.takeoverMs;
-          if (isAbsent && isOld && !dryRun) over.push(object.key);
-          else this.#marks.push(object, state);
-        }
-        await dropping?.drop(over, asOf);
-        startAfter = next;
-      } while (startAfter !== undefined);
+  async #listMarks(deadline: Deadline): Promise<void> {
+    const { state } = this;
+    const { dryRun, retention } = this.#options;
+    const prefixes = [layout.blobMarks, layout.revisionMarks, layout.tagMarks];
+    for (let prefix = prefixes[state.cursor]; prefix !== undefined; prefix = prefixes[state.cursor]) {
+      state.after = await this.#listMarksOnce(prefix, state.after);
+      if (state.after === undefined) state.cursor++;
+      else if (!deadline.hasTimeFor(BATCH_MS)) return;
     }
     if (!dryRun) await this.#driver.fenced.revokeExpired();
+    if (retention.pullsWithinMs !== undefined) await this.#pulls.fill(this.#driver);
+    this.#enter("marking");
+  }
+
+  /** One page; gives where the next begins. */
+  async #listMarksOnce(prefix: string, startAfter: string | undefined): Promise<string | undefined> {
+    const { times, dryRun } = this.#options;
+    const reader = new Marks(this.#driver, times);
+    const dropping = dryRun ? undefined : await this.#sweeper.openDropping();
+    const { objects, asOf, next } = await this.#driver.list(prefix, startAfter === undefined ? {} : { startAfter });
+    const over: string[] = [];
+    for (const object of objects) {
+      const state = Marks.stateOfSize(object.size) ?? (await reader.read(object.key)).mark?.state;
+      if (state === undefined) continue;
+      const isAbsent = state === "cleared" || state === "swept";
+      const isOld = asOf.getTime() - object.lastModified.getTime() > times.takeoverMs;
+      if (isAbsent && isOld && !dryRun) over.push(object.key);
+      else this.#marks.push(object, state);
+    }
+    await dropping?.drop(over, asOf);
+    return next;
   }
 
   #count(): void {

@@ -14,7 +14,7 @@ async function leftWorld(): Promise<{ world: World; stateKey: string; kept: Kept
   await world.blob("r", "garbage");
   world.age();
   let run = "";
-  for (let phase = "marking"; phase === "marking";) {
+  for (let phase = "marks"; phase === "marks" || phase === "marking";) {
     const outcome = await world.collector().step({ ms: 0 });
     if (outcome.state !== "more") throw new Error(`the run is ${outcome.state}`);
     ({ run, phase } = outcome);

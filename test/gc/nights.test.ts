@@ -5,10 +5,11 @@ import type { StepOutcome } from "../../shared/gc/collector.ts";
 import { deleteUntagged } from "../../shared/gc/retention.ts";
 import { digestOf } from "../../shared/oci/hasher.ts";
 import { layout } from "../../shared/registry/layout.ts";
+import { Marks } from "../../shared/registry/marks.ts";
 import { OverloadedError } from "../../shared/storage/driver.ts";
 import { observed } from "../../shared/storage/observed.ts";
 import { StorageFault, withFaults, type PlannedCall } from "../support/faults.ts";
-import { World } from "./support.ts";
+import { TIMES, World } from "./support.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -125,6 +126,41 @@ describe("a night", () => {
     expect(states.length).toBeGreaterThan(1);
     expect(states).toEqual([...times(states.length - 1, "more"), "done"]);
     expect(words(await night(world, { calls: [3 * HOUR] }))).toEqual(["done"]);
+  });
+
+  it.each([
+    ["night", 1],
+    ["week", 7],
+  ])("of one call every %s is gone on with for as long as it takes", async (_, days) => {
+    const world = await oldWorld(BIG);
+    const runs = new Set<string>();
+    const states: string[] = [];
+    while (states.at(-1) !== "done") {
+      const [outcome] = await night(world, { ...TINY, calls: [3 * HOUR] });
+      if (outcome instanceof Error || outcome === undefined) throw new Error("the night failed", { cause: outcome });
+      if (outcome.state === "more") runs.add(outcome.run);
+      states.push(...words([outcome]));
+      expect(runs.size).toBe(1);
+      world.time += (days - 1) * DAY;
+    }
+    expect(states.length).toBeGreaterThan(4);
+  });
+
+  it("whose marks alone take longer than a call to list and drop is done in steps too", async () => {
+    const world = await oldWorld();
+    const marks = new Marks(world.driver, TIMES);
+    for (let i = 0; i < 40_000; i++) {
+      await marks.write(
+        layout.blobMark(digestOf("sha256", Buffer.from(`deleted last night ${i}`))),
+        "swept",
+        undefined,
+      );
+    }
+    world.time += HOUR;
+    // Four calls for each thousand: 20 minutes.
+    const outcomes = words(await night(world, { requestMs: 7_500 }));
+    expect(outcomes.slice(0, 3)).toEqual(["more", "done", "idle"]);
+    expect(await world.marks()).toEqual(["condemned"]);
   });
 
   it("whose calls find another at work leaves that alone", async () => {
