@@ -158,7 +158,7 @@ Nothing is billed by the hour, which a test of the template's resource types hol
 - ${nights(1_000_000)} a month for a night's listings of a million objects, a few cents of the function that collects, and ${cents(NIGHT_CALLS * DAYS * idle)} for its ${NIGHT_CALLS} calls a night, most of which find nothing to do,
 - logs that are kept, ${money(0.03)} a month for each GB.
 
-Up to ten alarms and three dashboards of an account are free; the stack has eight and one.
+Up to ten alarms, ten metrics and three dashboards of an account are free; the stack has eight, ten and one. The metrics of a second registry in the same account cost up to 30 ¢ a month each.
 
 ## A thousand pushes
 

@@ -6,12 +6,19 @@ import { openStdoutDestination } from "../shared/telemetry/stdout-destination.ts
 
 const destination = openStdoutDestination();
 
+/** What is used of Lambda's context. */
+interface Context {
+  readonly functionName: string;
+  getRemainingTimeInMillis(): number;
+}
+
 /** Throws what could not be done, so that Lambda counts an error and calls again. */
-export async function handler(_event?: unknown, context?: { getRemainingTimeInMillis(): number }): Promise<void> {
+export async function handler(_event: unknown, context: Context): Promise<void> {
   try {
     const loaded = loadFunctionConfig(process.env);
     const logger = createLogger({ ...loaded.config.log, destination });
-    await nightly(loaded, logger, () => context?.getRemainingTimeInMillis() ?? Infinity);
+    const { functionName } = context;
+    await nightly(loaded, logger, { functionName, remaining: () => context.getRemainingTimeInMillis() });
   } finally {
     await destination.flush();
   }

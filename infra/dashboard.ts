@@ -82,8 +82,18 @@ function users({ registryLog, uploadLog }: DashboardParts): IWidget[][] {
   ];
 }
 
-function costs({ api, registry, uploads, bucket, uploadsBucket }: DashboardParts): IWidget[][] {
+function costs({ api, registry, uploads, gc, bucket, uploadsBucket }: DashboardParts): IWidget[][] {
   const period = DAY;
+  /** What the collector tells of each run, as `functions/gc/nightly.ts` has it. */
+  const night = (metricName: string, label: string): Metric =>
+    new Metric({
+      namespace: "Lading",
+      metricName,
+      dimensionsMap: { FunctionName: gc.functionName },
+      statistic: Stats.SUM,
+      period,
+      label,
+    });
   return [
     [heading("What does it cost? Storage by the GB and month, the rest by the request and the second.")],
     [
@@ -98,6 +108,16 @@ function costs({ api, registry, uploads, bucket, uploadsBucket }: DashboardParts
       graph("Time of the registry function, in ms a day", [
         registry.metricDuration({ period, statistic: Stats.SUM, label: "ms" }),
       ]),
+    ],
+    [
+      graph("Collected, in bytes a night", [night("GcDeletedBytes", "deleted")]),
+      graph("Collected, in things a night", [
+        night("GcEligible", "blobs that nothing refers to"),
+        night("GcDeleted", "blobs deleted"),
+        night("GcDeletedManifests", "manifests deleted"),
+        night("GcDeletedTags", "tags deleted"),
+      ]),
+      graph("Requests of the collector to S3, in dollars a night", [night("GcDollars", "dollars")]),
     ],
   ];
 }

@@ -2,7 +2,7 @@
 import type { LoadedConfig } from "../../shared/config/load.ts";
 import { Collector, type CollectorOptions, type StepOutcome } from "../../shared/gc/collector.ts";
 import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
-import { lineOf, type Summary } from "../../shared/gc/summary.ts";
+import { allRequests, lineOf, type Summary } from "../../shared/gc/summary.ts";
 import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
@@ -21,8 +21,13 @@ export const NIGHT = { everyMs: 16 * HOUR_MS, afterFailureMs: HOUR_MS } as const
 /** What is left of an invocation's time for all that is not the collection. */
 const MARGIN_MS = 60_000;
 
-/** How long this invocation may still take, in milliseconds. */
-export type RemainingTime = () => number;
+/** What is known of the call. */
+export interface Invocation {
+  /** How long it may still take, in milliseconds. */
+  readonly remaining: () => number;
+  /** Tells the figures of one registry from those of another in the same account. */
+  readonly functionName: string;
+}
 
 type Attempt = (what: string, work: () => Promise<object | undefined>) => Promise<void>;
 
@@ -36,7 +41,7 @@ type Attempt = (what: string, work: () => Promise<object | undefined>) => Promis
 export async function nightly(
   { config, notices }: LoadedConfig,
   logger: Logger,
-  remaining: RemainingTime = () => Infinity,
+  { remaining, functionName }: Invocation = { remaining: () => Infinity, functionName: "lading" },
 ): Promise<void> {
   for (const notice of notices) logger.warn(notice);
   const { uploadPurging, readOnly, gc } = config.storage;
@@ -61,7 +66,7 @@ export async function nightly(
       { ...gc, uploadAgeMs: dryRun ? undefined : ageMs, warn: (message) => logger.warn(message) },
       remaining,
     ).catch((error: unknown) => error);
-    await attempt("collected garbage", async () => told(outcome, logger));
+    await attempt("collected garbage", async () => told(outcome, logger, functionName));
     if (isDone(outcome) && !dryRun) {
       const { uploads: sessions, uploadBytes: bytes } = outcome.summary;
       logger.info("purged abandoned uploads", { sessions, bytes, dryRun });
@@ -86,7 +91,7 @@ interface CollectSettings extends Pick<
 async function collect(
   { registry, driver }: Composition,
   { graceMs, retention, ...options }: CollectSettings,
-  remaining: RemainingTime,
+  remaining: Invocation["remaining"],
 ): Promise<StepOutcome> {
   const collector = new Collector(driver, {
     times: gcTimes(graceMs),
@@ -100,11 +105,11 @@ async function collect(
 }
 
 /** Logs the summary of a run at its end; gives what else there is to say. Throws what went wrong. */
-function told(outcome: unknown, logger: Logger): object {
+function told(outcome: unknown, logger: Logger, functionName: string): object {
   if (outcome instanceof Error) throw outcome;
   const step = outcome as StepOutcome;
   if (step.state !== "done") return { ...step };
-  logger.info(lineOf(step.summary), metricsOf(step.summary));
+  logger.info(lineOf(step.summary), metricsOf(step.summary, functionName));
   if (step.summary.outcome === "failed") throw new Error(step.summary.reason);
   return { run: step.summary.run };
 }
@@ -139,21 +144,19 @@ async function tidy(
 }
 
 /**
- * The figures of a run in CloudWatch's embedded metric format: a log line that has them is a metric.
+ * The figures of a run in CloudWatch's embedded metric format: a log line that has them is a metric. Ten metrics are free in
+ * an account; what else is known of the run is in `summary`.
  * @see https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  */
-function metricsOf(summary: Summary): Readonly<Record<string, unknown>> {
-  const { list, get, put, delete: deletes } = summary.requests;
+function metricsOf(summary: Summary, functionName: string): Readonly<Record<string, unknown>> {
   const figures = {
     GcMarked: summary.marked,
     GcEligible: summary.eligible,
-    GcCondemned: summary.condemned,
     GcDeleted: summary.deleted,
     GcDeletedBytes: summary.deletedBytes,
     GcDeletedManifests: summary.deletedManifests,
     GcDeletedTags: summary.deletedTags,
-    GcUploads: summary.uploads,
-    GcRequests: list + get + put + deletes,
+    GcRequests: allRequests(summary.requests),
     GcSeconds: summary.seconds,
     GcDollars: summary.dollars,
     GcFailed: summary.outcome === "failed" ? 1 : 0,
@@ -161,7 +164,11 @@ function metricsOf(summary: Summary): Readonly<Record<string, unknown>> {
   const units: Readonly<Record<string, string>> = { GcDeletedBytes: "Bytes", GcSeconds: "Seconds", GcDollars: "None" };
   const Metrics = Object.keys(figures).map((Name) => ({ Name, Unit: units[Name] ?? "Count" }));
   return {
-    _aws: { Timestamp: Date.now(), CloudWatchMetrics: [{ Namespace: "Lading", Dimensions: [[]], Metrics }] },
+    _aws: {
+      Timestamp: Date.now(),
+      CloudWatchMetrics: [{ Namespace: "Lading", Dimensions: [["FunctionName"]], Metrics }],
+    },
+    FunctionName: functionName,
     ...figures,
     summary,
   };

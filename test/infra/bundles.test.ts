@@ -13,10 +13,13 @@ interface Outcome {
   readonly stderr: string;
 }
 
+/** As Lambda gives it. */
+const CONTEXT = `{ functionName: "collector", getRemainingTimeInMillis: () => 900_000 }`;
+
 /** Calls the handler of a bundle once, in a process that knows no more than this. */
 async function call(bundle: string, event: object, env: Readonly<Record<string, string>>): Promise<Outcome> {
   const url = pathToFileURL(path.resolve("dist/functions", bundle, "index.mjs")).href;
-  const program = `const { handler } = await import(${JSON.stringify(url)}); await handler(${JSON.stringify(event)});`;
+  const program = `const { handler } = await import(${JSON.stringify(url)}); await handler(${JSON.stringify(event)}, ${CONTEXT});`;
   return await new Promise((resolve) => {
     execFile(lambdaNode().node, ["--input-type=module", "-e", program], { env }, (error, stdout, stderr) => {
       resolve({ failed: error !== null, stdout, stderr });

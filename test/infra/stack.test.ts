@@ -501,6 +501,10 @@ describe("what watches", () => {
     expect(pages).toHaveLength(1);
     const text = textOf(pages[0]?.Properties["DashboardBody"]);
     for (const question of ["Is it healthy?", "Who uses it?", "What does it cost?"]) expect(text).toContain(question);
+    // Of this registry's collector, and no other's: test/unit/nightly.test.ts has what that tells.
+    for (const figure of ["GcDeletedBytes", "GcEligible", "GcDeleted", "GcDollars"]) {
+      expect(text).toContain(`"Lading","${figure}","FunctionName","<CollectorFunction>"`);
+    }
   });
 });
 

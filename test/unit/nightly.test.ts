@@ -19,10 +19,48 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-async function night(env: Record<string, string> = {}): Promise<void> {
+const REGISTRY = "lading-registry-CollectorFunction";
+
+async function night(env: Record<string, string> = {}, remainingMs = Infinity): Promise<void> {
   const destination = { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) };
   const loaded = loadFunctionConfig({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder, ...env });
-  await nightly(loaded, createLogger({ ...loaded.config.log, destination }));
+  const invocation = { functionName: REGISTRY, remaining: () => remainingMs };
+  await nightly(loaded, createLogger({ ...loaded.config.log, destination }), invocation);
+}
+
+/** A line with figures, as CloudWatch reads it. */
+interface Figures {
+  readonly _aws: {
+    readonly Timestamp: number;
+    readonly CloudWatchMetrics: readonly {
+      readonly Namespace: string;
+      readonly Dimensions: readonly (readonly string[])[];
+      readonly Metrics: readonly { readonly Name: string; readonly Unit: string }[];
+    }[];
+  };
+  readonly [field: string]: unknown;
+}
+
+/**
+ * The one line of the log that has figures, which must be as CloudWatch takes it: what the directive names is at the root.
+ * @see https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ */
+function figures(): Figures {
+  const found = lines.filter((line) => "_aws" in line);
+  expect(found).toHaveLength(1);
+  const line = found[0] as unknown as Figures;
+  expect(Math.abs(Date.now() - line._aws.Timestamp)).toBeLessThan(60_000);
+  const [directive, ...more] = line._aws.CloudWatchMetrics;
+  expect(more).toEqual([]);
+  // Of each registry in an account its own.
+  expect([directive?.Namespace, directive?.Dimensions]).toEqual(["Lading", [["FunctionName"]]]);
+  expect(line["FunctionName"]).toBe(REGISTRY);
+  expect(directive?.Metrics.length).toBeLessThanOrEqual(10); // which are free
+  for (const { Name, Unit } of directive?.Metrics ?? []) {
+    expect([Name, typeof line[Name]]).toEqual([Name, "number"]);
+    expect(["Count", "Bytes", "Seconds", "None"]).toContain(Unit);
+  }
+  return line;
 }
 
 /** An upload session whose files were written so long ago. */
@@ -53,16 +91,30 @@ describe("a night", () => {
     utimesSync(path.join(stored, "data"), time, time);
     session("0188d2f1-0000-8000-8000-000000000002", 0);
     await night();
-    const metrics = { CloudWatchMetrics: [expect.objectContaining({ Namespace: "Lading" }) as unknown] };
-    expect(lines).toContainEqual(
-      expect.objectContaining({
-        _aws: expect.objectContaining(metrics) as unknown,
-        ...{ GcEligible: 1, GcCondemned: 1, GcDeleted: 0, GcFailed: 0 },
-      }),
+    const line = figures();
+    expect(line).toMatchObject({ GcMarked: 0, GcEligible: 1, GcDeleted: 0, GcDeletedBytes: 0 });
+    expect(line).toMatchObject({ GcFailed: 0 });
+    for (const name of ["GcRequests", "GcSeconds", "GcDollars"]) expect(line[name]).toBeGreaterThan(0);
+    expect(line["msg"]).toMatch(
+      /^garbage collection \S+ done; 0 blobs in use, 1 eligible, .* requests, .* s, \$0\.\d{4}$/,
     );
     lines = [];
     await night();
     expect(lines).toContainEqual(expect.objectContaining({ msg: "collected garbage", state: "idle" }));
+  });
+
+  it("tells the figures of a run that fails, with the reason", async () => {
+    const tag = path.join(
+      folder,
+      "docker/registry/v2/repositories/team/app/_manifests/revisions/sha256",
+      "ab".repeat(32),
+    );
+    mkdirSync(tag, { recursive: true });
+    writeFileSync(path.join(tag, "link"), `sha256:${"ab".repeat(32)}`);
+    await expect(night()).rejects.toThrow(/of the night's tasks failed/);
+    const line = figures();
+    expect(line).toMatchObject({ GcFailed: 1, GcDeleted: 0 });
+    expect(line["msg"]).toMatch(/^garbage collection \S+ failed: .*; 0 blobs in use/);
   });
 
   it("leaves everything to another that is at work", async () => {
