@@ -11,6 +11,7 @@ import { Deadline } from "./deadline.ts";
 import { PHASE_NAMES, plannedOf, type GcEvent, type Phase, type Progress } from "./events.ts";
 import { MarkTable } from "./mark-table.ts";
 import { Marking } from "./marking.ts";
+import { listMarksOnce } from "./mark-listing.ts";
 import { Plan, type RevisionSweep } from "./plan.ts";
 import { forgetPulls, PullTable } from "./pull-table.ts";
 import { ReferenceMemory } from "./reference-memory.ts";
@@ -234,41 +235,26 @@ export class Run {
   }
 
   /**
-   * Step 1. Of each page that is listed, marks that have long meant "absent" go at once, with a permit that was opened before,
-   * and whose time is that of the page. Permits that nobody ends are ended once all marks are listed, and not before: a mark
-   * that was found condemned for SETTLE is then met by no delete of a mark that is still under way.
+   * Step 1. Permits that nobody ends are ended once all marks are listed, and not before: a mark that was found condemned for
+   * SETTLE is then met by no delete of a mark that is still under way.
    */
   async #listMarks(deadline: Deadline): Promise<void> {
     const { state } = this;
-    const { dryRun, retention } = this.#options;
+    const { dryRun, retention, times } = this.#options;
     const prefixes = [layout.blobMarks, layout.revisionMarks, layout.tagMarks];
     for (let prefix = prefixes[state.cursor]; prefix !== undefined; prefix = prefixes[state.cursor]) {
-      state.after = await this.#listMarksOnce(prefix, state.after);
+      state.after = await listMarksOnce(
+        this.#driver,
+        { prefix, startAfter: state.after, times, dryRun },
+        this.#sweeper,
+        this.#marks,
+      );
       if (state.after === undefined) state.cursor++;
       else if (!deadline.hasTimeFor(BATCH_MS)) return;
     }
     if (!dryRun) await this.#driver.fenced.revokeExpired();
     if (retention.pullsWithinMs !== undefined) await this.#pulls.fill(this.#driver);
     this.#enter("marking");
-  }
-
-  /** One page; gives where the next begins. */
-  async #listMarksOnce(prefix: string, startAfter: string | undefined): Promise<string | undefined> {
-    const { times, dryRun } = this.#options;
-    const reader = new Marks(this.#driver, times);
-    const dropping = dryRun ? undefined : await this.#sweeper.openDropping();
-    const { objects, asOf, next } = await this.#driver.list(prefix, startAfter === undefined ? {} : { startAfter });
-    const over: string[] = [];
-    for (const object of objects) {
-      const state = Marks.stateOfSize(object.size) ?? (await reader.read(object.key)).mark?.state;
-      if (state === undefined) continue;
-      const isAbsent = state === "cleared" || state === "swept";
-      const isOld = asOf.getTime() - object.lastModified.getTime() > times.takeoverMs;
-      if (isAbsent && isOld && !dryRun) over.push(object.key);
-      else this.#marks.push(object, state);
-    }
-    await dropping?.drop(over, asOf);
-    return next;
   }
 
   #count(): void {
