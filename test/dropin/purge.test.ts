@@ -10,13 +10,16 @@ import { removeFolder } from "../support/temp.ts";
 import { STORAGES, type Storage } from "../support/storage.ts";
 import { finishUpload, makeManifest, openUpload, pushMade } from "./content.ts";
 
+/** After so long none of some thousand runs would have drawn what one of 60 does. Most take a minute. */
+const LUCK_MS = 3_000_000;
+
 const opened: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of opened.splice(0).reverse()) await close();
 });
 
 describe.each(PEERS)("$name", (kind) => {
-  test("leaves a young session of ours as it is, and takes an old one whole", async () => {
+  test("leaves a young session of ours as it is, and takes an old one whole", { timeout: 2 * LUCK_MS }, async () => {
     const folder = await scratchFolder("purge");
     opened.push(async () => await removeFolder(folder));
     const places = await Promise.all(
@@ -38,7 +41,7 @@ describe.each(PEERS)("$name", (kind) => {
     );
 
     // It waits for a random number of minutes first, of 60: some run has to draw none. What it draws goes by the second or
-    // by the process, so one is tried on each storage at a time.
+    // by the process, so one is tried on each storage at a time, for as long as no bad luck lasts.
     let waiting = places;
     await until(
       "a run purges each storage",
@@ -49,7 +52,7 @@ describe.each(PEERS)("$name", (kind) => {
         waiting = waiting.filter((_, i) => purged[i] !== true);
         return waiting.length === 0;
       },
-      235_000,
+      LUCK_MS,
     );
 
     for (const { ours, made, young, old } of places) {
