@@ -1,6 +1,6 @@
 /** Everything that AWS would run, on this machine: the functions as they are bundled, behind what would stand before them. */
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
+import { freePort } from "../support/free-port.ts";
 import { bucketSection, type Bucket } from "../support/lading.ts";
 import { startDaemon } from "../support/process.ts";
 import { nodeTool } from "../support/tools.ts";
@@ -83,6 +83,7 @@ export async function startFunctions({
 }: FunctionsOptions): Promise<Cloud> {
   await knowNames();
   const { node } = lambdaNode();
+  // Lambda tells a function its port in a variable, so it cannot choose one itself.
   const [backend, uploadPort] = [await freePort(), ports.uploads || (await freePort())];
   const uploadHost = `${HOSTNAMES.uploads}:${uploadPort}`;
   const uploadFunction = await startDaemon([node, `${uploads.bundle}/index.js`], {
@@ -132,16 +133,4 @@ function variables(section: string, keys: Readonly<Record<string, unknown>>): Re
   return Object.fromEntries(
     Object.entries(keys).map(([key, value]) => [`${section}_${key.toUpperCase()}`, String(value)]),
   );
-}
-
-/** A port that nobody listens on: Lambda tells a function its port in a variable, so it cannot choose one itself. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  return await new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

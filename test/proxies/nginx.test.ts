@@ -3,12 +3,12 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Api, sha256, withQuery } from "../support/api.ts";
 import { pattern } from "../support/bodies.ts";
 import { startChild, type Child } from "../support/child.ts";
+import { freePort } from "../support/free-port.ts";
 import { CONFIG, imageOf } from "../support/manifests.ts";
 import { run, startDaemon, until, type Daemon } from "../support/process.ts";
 import { fastTemporaryFolder, removeFolder } from "../support/temp.ts";
@@ -22,14 +22,6 @@ let lading: Child;
 let nginx: Daemon;
 let ports: { tls: number; prefix: number };
 let ca: string;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), "close");
-  return port;
-}
 
 const configuration = (port: number): string => `
   daemon off;
