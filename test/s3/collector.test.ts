@@ -8,6 +8,7 @@ import type { S3Call } from "../../shared/storage/s3/client.ts";
 import { S3Driver } from "../../shared/storage/s3/driver.ts";
 import { nameOf } from "../gc/support.ts";
 import { withFaults } from "../support/faults.ts";
+import { startS3Proxy } from "../support/s3-proxy.ts";
 import { s3Settings } from "../support/s3-stores.ts";
 import { bucketWorld, LONG_TIMES, SERVERS, TIMES, type BucketWorld } from "./gc-world.ts";
 
@@ -107,19 +108,29 @@ describe.concurrent.each(SERVERS)("%s", (...server) => {
     return () => ticks++;
   }
 
-  it("is asked again where this process stood still while it asked", SLOW, async () => {
+  it("is asked again where what it was asked for came too late", SLOW, async () => {
     const world = await bucketWorld(server, { versioned: false });
     const budget = new MemoryBudget(16 * 1024 * 1024, 1000);
-    let deletions = 0;
-    const onCall = ({ operation }: S3Call): void => {
-      // After the first refusal, and before what is to be carried out.
-      if (operation === "DeleteObjects" && ++deletions === 1)
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TIMES.permitMs + 2500);
-    };
-    const asked = new S3Driver(s3Settings(world.access, world.bucket), budget, undefined, onCall, TIMES.permitMs);
+    const proxy = await startS3Proxy(world.access);
+    const asked = new S3Driver(
+      s3Settings(proxy, world.bucket, { patience: { callMs: 60_000 } }),
+      budget,
+      undefined,
+      undefined,
+      TIMES.permitMs,
+    );
+    // Each probe is refused one deletion, and then asks for one that is to be carried out: the first comes too late.
+    const late = proxy.inject({
+      operation: "DeleteObjects",
+      nth: 2,
+      kind: "slow",
+      until: world.passed(TIMES.permitMs),
+    });
     expect(await asked.fenced.isKept()).toBe(true);
-    expect(deletions).toBe(4);
+    const deletions = proxy.requests.filter(({ operation }) => operation === "DeleteObjects");
+    expect([late.hits, deletions.length]).toEqual([1, 4]);
     asked.close();
+    await proxy.close();
   });
 
   it("is asked whether it refuses deletes that come too late, and Amazon is not", async () => {
