@@ -7,6 +7,7 @@ export default defineConfig({
     setupFiles: ["test/support/keep-logs.ts"],
     testTimeout: 240_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     pool: "forks",
     maxWorkers: 2,
     projects: ["clients", "dropin", "proxies"].map((name) => ({

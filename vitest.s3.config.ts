@@ -14,8 +14,10 @@ export default defineConfig({
     ],
     globalSetup: ["test/support/synthesize.ts"],
     setupFiles: ["test/support/keep-logs.ts"],
-    testTimeout: 60_000,
+    // Only what would never end fails by these: how long a machine under load takes says nothing.
+    testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     pool: "forks",
     maxWorkers: 2,
   },

@@ -32,10 +32,12 @@ describe.each<PullRecording>(["after the answer", "before the answer"])("pulls t
     ["HEAD", () => "v1", 200],
   ] as const)("%s is one", async (method, reference, status) => {
     const { send, registry: served, image, records } = await registry(when);
+    const monthNow = (): string => new Date().toISOString().slice(0, 7);
+    const months = [monthNow()];
     expect((await send(method, `/v2/a/manifests/${reference(image.digest)}`)).status).toBe(status);
     if (when === "after the answer") await served.settled();
-    const month = new Date().toISOString().slice(0, 7);
-    expect(await records()).toEqual([layout.pull(month, name, image.digest)]);
+    months.push(monthNow());
+    expect(months.map((month) => [layout.pull(month, name, image.digest)])).toContainEqual(await records());
   });
 
   it("what is not there is none, nor is a blob or a list", async () => {

@@ -1,10 +1,9 @@
 /** What the driver does while a store fails: how often it asks, what it takes for its own, what it tells the client. */
-import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { PreconditionFailedError } from "../../shared/storage/driver.ts";
 import { MemoryBudget } from "../../shared/storage/memory-budget.ts";
 import { S3Driver } from "../../shared/storage/s3/driver.ts";
-import type { Patience } from "../../shared/storage/s3/retries.ts";
+import { PATIENCE, type Patience } from "../../shared/storage/s3/retries.ts";
 import { createTestApp } from "../support/app.ts";
 import { bytesOfBody, fresh, sha256 } from "../support/bodies.ts";
 import { CONFIG, pushImage } from "../support/manifests.ts";
@@ -138,8 +137,8 @@ describe("a store that has too much to do, for good", () => {
   });
 
   it("that does not answer is given up at the deadline", async () => {
+    await pushImage(createTestApp(newDriver()).send, "r", "v1");
     const { send } = createTestApp(newDriver({ ...QUICK, callMs: 300, bulkMs: 300 }));
-    await pushImage(send, "r", "v1");
     let go = (): void => undefined;
     const until = new Promise<void>((resolve) => (go = resolve));
     proxy.inject({ kind: "slow", times: Infinity, until });
@@ -184,13 +183,15 @@ describe("a download", () => {
   });
 
   it("may take longer than a call", async () => {
-    const driver = newDriver({ ...QUICK, callMs: 200 });
+    const driver = newDriver();
     const bytes = fresh(12 * MIB);
     await driver.put("k", bytes);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const object = await driver.get("k");
     const reader = (object?.body as ReadableStream<Uint8Array>).getReader();
     const received = [(await reader.read()).value ?? Buffer.of()];
-    await delay(400);
+    vi.advanceTimersByTime(2 * PATIENCE.callMs);
+    vi.useRealTimers();
     for (let next = await reader.read(); !next.done; next = await reader.read()) received.push(next.value);
     expect(sha256(Buffer.concat(received))).toBe(sha256(bytes));
   });
