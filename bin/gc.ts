@@ -26,6 +26,9 @@ again.
 Ends with 0, with 1 where something went wrong or could not be brought back, with 2 when it was called wrongly.
 `;
 
+const TAGS_ARE_YOUNG =
+  "tags come back as if they were pushed now: by a rule with keep.last those go next that it kept; change the rule first";
+
 /** What `lading gc` works on. */
 export interface GcWork {
   readonly driver: StorageDriver;
@@ -185,6 +188,7 @@ export async function undoRun(
     return 0;
   }
   if (summary?.undoable === false) console.err("NOTE: when that run began nothing kept what it deleted");
+  if (counts.tags > 0 && !quiet) console.out(TAGS_ARE_YOUNG);
   if (!yes) {
     const answer = await console.ask(`bring back ${what}? [y/N] `);
     if (answer === undefined) {

@@ -307,7 +307,9 @@ export class Marking {
     const references = await readReferences(this.#driver, digest);
     if (references === undefined) {
       if ((await this.#driver.head(link)) === undefined) return;
-      throw new MarkingFault(`${repository} has the manifest ${digest}, but its bytes are missing`);
+      throw new MarkingFault(
+        `${repository} has the manifest ${digest}, but its bytes are missing; "lading verify" says more`,
+      );
     }
     this.#meta.readManifests++;
     for (const referenced of [...references.blobs, ...references.manifests]) this.#keep(referenced);

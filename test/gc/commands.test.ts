@@ -419,7 +419,9 @@ describe("gc", () => {
     const work = { driver: world.driver, place: "./data", times: TIMES, console };
     expect(await undoRun(work, run, { yes: false })).toBe(2);
     expect(console.errors.join()).toContain("1 blob (7 B), 1 manifest and 2 tags would be brought back");
+    expect(console.lines.splice(0)).toEqual([expect.stringContaining("tags come back as if they were pushed now")]);
     expect(await undoRun(work, run, { yes: true })).toBe(0);
+    expect(console.lines.splice(0, 1)).toEqual([expect.stringContaining("change the rule first")]);
     expect(console.lines.map((line) => line.replace(/^(\w+ [^:]*): (\S+) .*?(\S+)$/, "$1 $3"))).toEqual([
       "blob brought back B",
       `manifest brought back ${A}`,
@@ -437,6 +439,27 @@ describe("gc", () => {
       }),
     ).toBe(0);
     expect([quiet.lines, quiet.errors]).toEqual([[], []]);
+  });
+
+  it("warns of tags that come back as young ones, since a rule of the last ones then takes those that it kept", async () => {
+    const world = new World();
+    await world.image(A, ["first"], { tag: "first" });
+    world.time += 5000;
+    await world.image(A, ["second"], { tag: "second" });
+    world.age();
+    const rule = { repositories: ["**"], tags: ["**"], except: [], keep: { last: 1 } };
+    const retention = retentionByRules([rule]);
+    await command(world, { quiet: true }, { retention });
+    world.time += TIMES.settleMs + 1000;
+    const { text } = await command(world, {}, { retention });
+    expect(text).toContain(`  ${A}:first\n`);
+    const run = /gc undo (\S+)"/.exec(text)?.[1] ?? "";
+    const console = keptConsole();
+    await undoRun({ driver: world.driver, place: "./data", times: TIMES, console }, run, { yes: true });
+    expect(console.lines[0]).toContain("by a rule with keep.last those go next that it kept");
+    world.age();
+    const dry = await command(world, {}, { retention, dryRun: true });
+    expect(dry.text).toMatch(/^tag eligible for deletion: \S+ {2}library\/a:second {2}.*would be condemned$/m);
   });
 
   it("knows a run by the beginning of its name, if only one begins so", async () => {
