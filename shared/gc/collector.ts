@@ -38,6 +38,9 @@ const LEASE_MS = 300_000;
 /** Of a step's time, what is left for keeping the run. */
 const MARGIN_SHARE = 0.2;
 const MARGIN_MS = 60_000;
+/** What a run tidies up at its end is not begun with less time, nor with less of a step's: it is not left off on the way. */
+const FINISH_SHARE = 0.4;
+const FINISH_MS = 300_000;
 const STATE_BYTES = 64 * 1024 * 1024;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -206,6 +209,7 @@ class Step {
 
   async work(ms: number, signal: AbortSignal | undefined, onRun: (run: Run) => void): Promise<StepOutcome> {
     const margin = Math.min(MARGIN_MS, ms * MARGIN_SHARE);
+    const finishMs = Math.min(FINISH_MS, ms * FINISH_SHARE);
     const deadline = new Deadline(ms - margin - (this.#elapsed() - this.#started), this.#elapsed, signal);
     let run: Run | undefined;
     try {
@@ -213,7 +217,8 @@ class Step {
       onRun(run);
       // However short the time is, each step does something.
       while (!(await run.advance(deadline.atMost(SLICE_MS)))) {
-        if (deadline.isOver) return await this.#leave(run);
+        const isLate = run.state.phase === "finish" && !deadline.hasTimeFor(finishMs);
+        if (isLate || deadline.isOver) return await this.#leave(run);
         if (!(await this.#keepLease())) return { state: "busy", until: this.#lease.until };
       }
     } catch (error) {
