@@ -86,6 +86,6 @@ export async function undoingOf(driver: StorageDriver, wanted: boolean): Promise
     cannotUndo:
       kept === undefined
         ? "the bucket does not say whether it keeps versions (s3:GetBucketVersioning)"
-        : "the bucket keeps no versions",
+        : "the bucket keeps no versions, or none that come back without MFA",
   };
 }

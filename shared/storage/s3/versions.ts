@@ -6,12 +6,14 @@ import {
   type ListObjectVersionsCommandOutput,
 } from "@aws-sdk/client-s3";
 import { mapLimit } from "../concurrency.ts";
-import type { Trash } from "../driver.ts";
+import { OverloadedError, type Trash } from "../driver.ts";
 import { checkKey } from "../key.ts";
 import type { S3Bucket } from "./bucket.ts";
 
 /** Keys that are looked at side by side. */
 const AT_ONCE = 16;
+/** How often it is tried to bring one back. */
+const TRIES = 3;
 
 /** How stores say that they do not tell: it is not allowed, or they know no such thing. */
 const REFUSALS: ReadonlySet<number | undefined> = new Set([400, 403, 405, 501]);
@@ -29,14 +31,15 @@ export class Versions implements Trash {
     this.#at = at;
   }
 
-  /** Of the bucket for what stays. */
+  /** Of the bucket for what stays. What comes back only with MFA does not count as kept. */
   async keeps(): Promise<boolean | undefined> {
     const bucket = this.#at("");
     try {
-      const { Status } = await bucket.call("GetBucketVersioning", "", async (client, { Bucket }, limits) => {
+      const { Status, MFADelete } = await bucket.call("GetBucketVersioning", "", async (client, { Bucket }, limits) => {
         return await client.send(new GetBucketVersioningCommand({ Bucket }), limits);
       });
-      return Status === "Enabled";
+      // Then a marker goes only with a code of its owner's device.
+      return Status === "Enabled" && MFADelete !== "Enabled";
     } catch (error) {
       const { cause } = error as Error;
       const refusal = [error, cause].find((it) => it instanceof S3ServiceException);
@@ -59,8 +62,29 @@ export class Versions implements Trash {
     // The lifecycle does.
   }
 
-  /** Takes the markers away that lie over the newest version. False where there is none. */
+  /**
+   * The same for all who do it at once: what another took away first is refused, and a store may list nothing while it puts
+   * a version back. So who fails, or finds none, looks whether the object is there, and tries again.
+   */
   async #restore(key: string): Promise<boolean> {
+    for (let tries = 1; ; tries++) {
+      try {
+        if ((await this.#takeMarkers(key)) || (await this.#isThere(key))) return true;
+        if (tries === TRIES) return false;
+      } catch (error) {
+        if (error instanceof OverloadedError) throw error;
+        if (await this.#isThere(key)) return true;
+        if (tries === TRIES) throw error;
+      }
+    }
+  }
+
+  async #isThere(key: string): Promise<boolean> {
+    return (await this.#at(key).head(key)) !== undefined;
+  }
+
+  /** Takes the markers away that lie over the newest version. False where there is none. */
+  async #takeMarkers(key: string): Promise<boolean> {
     const markers: string[] = [];
     for await (const { id, isMarker } of this.#versionsOf(key)) {
       if (isMarker) {
