@@ -21,6 +21,9 @@ export const NIGHT = { everyMs: 16 * HOUR_MS, afterFailureMs: HOUR_MS } as const
 /** What is left of an invocation's time for all that is not the collection. */
 const MARGIN_MS = 60_000;
 
+/** With less time uploads and the catalog are not seen to after a collection that failed: they are not left off on the way. */
+const TIDY_MS = 300_000;
+
 /** What is known of the call. */
 export interface Invocation {
   /** How long it may still take, in milliseconds. */
@@ -35,8 +38,8 @@ type Attempt = (what: string, work: () => Promise<object | undefined>) => Promis
  * Collects garbage, as far as the time goes: the schedule's next call goes on with it, and does nothing where the night's run
  * is done, failed not long ago, or is another's just now. With it go abandoned uploads, older than
  * `storage.maintenance.uploadpurging.age`, and the index of repositories is brought up to date; where the collection cannot
- * be done they are seen to all the same. A registry that is read-only is left alone. Throws after all of it was tried, so
- * that the night counts as failed.
+ * be done they are seen to all the same, if there is time. A registry that is read-only is left alone. Throws after all of
+ * it was tried, so that the night counts as failed.
  */
 export async function nightly(
   { config, notices }: LoadedConfig,
@@ -72,7 +75,8 @@ export async function nightly(
       logger.info("purged abandoned uploads", { sessions, bytes, dryRun });
       logger.info("brought the catalog up to date");
     } else if (!isLeftForLater(outcome)) {
-      await tidy(composition, uploadPurging, attempt);
+      if (remaining() >= TIDY_MS) await tidy(composition, uploadPurging, attempt);
+      else logger.warn("uploads and the catalog are left to a later call: there is no time for them");
     }
   } finally {
     await composition.close();

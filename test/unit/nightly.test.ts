@@ -134,6 +134,16 @@ describe("a night", () => {
     expect(lines.at(-1)).toMatchObject({ msg: "nothing is done: the registry is read-only" });
   });
 
+  it("begins nothing else where a run fails at the end of a call's time", async () => {
+    mkdirSync(path.join(folder, "docker/registry/v2"), { recursive: true });
+    symlinkSync("repositories", path.join(folder, "docker/registry/v2/repositories"));
+    await expect(night({}, 120_000)).rejects.toThrow(/of the night's tasks failed/);
+    const said = lines.map(({ msg }) => msg);
+    expect(said).toContain("collected garbage: failed");
+    expect(said).not.toContain("brought the catalog up to date");
+    expect(said.at(-1)).toBe("uploads and the catalog are left to a later call: there is no time for them");
+  });
+
   it("fails, after it has tried all of it, where something could not be done", async () => {
     mkdirSync(path.join(folder, "docker/registry/v2"), { recursive: true });
     // Leads to itself, so that no listing of it ends well.
