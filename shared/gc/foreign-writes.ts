@@ -61,6 +61,8 @@ interface YoungRevision {
 interface StaleLink {
   readonly repository: string;
   readonly blob: Digest;
+  /** A push of ours would have left none that is older, in seconds since 1970. */
+  readonly oldest: number;
 }
 
 /** Looks at young pushes while manifests are read: each by its manifest's row. */
@@ -76,35 +78,42 @@ export class PushWatch {
 
   /** Remembers a manifest of which a young push may have relied on an old link to one of these blobs. */
   look(manifest: number, blobs: readonly Digest[]): void {
-    if (this.#staleLink(manifest, blobs) !== undefined) this.#suspects.push(manifest);
+    if (this.#staleLinks(manifest, blobs).next().done !== true) this.#suspects.push(manifest);
   }
 
   /**
    * Throws MarkingFault where a push of one of these did so. Manifests refer to more than is promised to a push:
-   * `readPromised` gives the blobs that were.
+   * `readPromised` gives the blobs that were. Links are listed before revisions, so a push of ours may have come between
+   * the two: `linkedNow` looks at a link as it is, and gives when it was written, in seconds since 1970.
    */
-  async refuse(readPromised: (manifest: Digest) => Promise<readonly Digest[]>): Promise<void> {
+  async refuse(
+    readPromised: (manifest: Digest) => Promise<readonly Digest[]>,
+    linkedNow: (repository: string, blob: Digest) => Promise<number | undefined>,
+  ): Promise<void> {
     const suspects = this.#suspects;
     this.#suspects = [];
     await mapLimit(suspects, READS, async (row) => {
       const manifest = this.#known.blobs.digestOf(row);
-      const stale = this.#staleLink(row, await readPromised(manifest));
-      if (stale === undefined) return;
-      throw new MarkingFault(
-        `another registry, or an older Lading, writes to this storage: it pushed ${stale.repository}@${manifest} ` +
-          `relying on its old link to ${stale.blob}. ${advice(this.#known.times)}`,
-      );
+      for (const { repository, blob, oldest } of this.#staleLinks(row, await readPromised(manifest))) {
+        if (((await linkedNow(repository, blob)) ?? 0) >= oldest) continue;
+        throw new MarkingFault(
+          `another registry, or an older Lading, writes to this storage: it pushed ${repository}@${manifest} ` +
+            `relying on its old link to ${blob}. ${advice(this.#known.times)}`,
+        );
+      }
     });
   }
 
-  #staleLink(manifest: number, blobs: readonly Digest[]): StaleLink | undefined {
+  /** Those that were old when they were listed. */
+  *#staleLinks(manifest: number, blobs: readonly Digest[]): Generator<StaleLink> {
     const { freshMs, promiseMs } = this.#known.times;
     for (const { table, repository, revised } of this.#young.get(manifest) ?? []) {
       const oldest = revised - (freshMs + 2 * promiseMs) / 1000;
-      const blob = blobs.find((each) => (this.#linkedAt(table, repository, each) ?? oldest) < oldest);
-      if (blob !== undefined) return { repository: table.names.at(repository), blob };
+      for (const blob of blobs) {
+        if ((this.#linkedAt(table, repository, blob) ?? oldest) < oldest)
+          yield { repository: table.names.at(repository), blob, oldest };
+      }
     }
-    return undefined;
   }
 
   /** By the digest that a manifest names: that link is written again, and of an alias not the one to which it leads. */

@@ -326,7 +326,16 @@ export class Marking {
     const { times, force } = this.#options;
     const known = { repositories: this.repositories, blobs: this.blobs, aliases: this.#aliases };
     this.#pushes = force ? undefined : new PushWatch({ ...known, times, horizon: this.#horizon() });
-    const readBlobs = async (digest: Digest): Promise<readonly Digest[]> => await readPromised(this.#driver, digest);
+    const refuse = async (): Promise<void> => {
+      await this.#pushes?.refuse(
+        async (digest) => await readPromised(this.#driver, digest),
+        async (repository, blob) => {
+          const name = repositoryNameFrom(repository);
+          const info = name && (await this.#driver.head(layout.layerLink(name, blob)));
+          return info && Math.floor(info.lastModified.getTime() / 1000);
+        },
+      );
+    };
 
     await this.#memory.read(({ digest, references }) => {
       const row = this.blobs.find(digest);
@@ -337,7 +346,7 @@ export class Marking {
       }
       return true;
     });
-    await this.#pushes?.refuse(readBlobs);
+    await refuse();
 
     let batch: number[] = [];
     const read = async (): Promise<void> => {
@@ -351,7 +360,7 @@ export class Marking {
         this.#mark(row, references);
         await this.#memory.add({ digest, references });
       }
-      await this.#pushes?.refuse(readBlobs);
+      await refuse();
       meta.readManifests += batch.length;
       batch = [];
     };

@@ -2,8 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { Summary } from "../../shared/gc/summary.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import { writeLink } from "../../shared/registry/link.ts";
+import type { ListOptions, ListPage } from "../../shared/storage/driver.ts";
 import { createTestApp } from "../support/app.ts";
 import { sha256 } from "../support/bodies.ts";
+import { withFaults } from "../support/faults.ts";
 import {
   CONFIG,
   CONFIG_TYPE,
@@ -59,6 +61,29 @@ describe("a push of ours is none of another registry's, though it refers to some
   it.each(Object.entries(pushes))("%s", async (_, image) => {
     const { outcome, reason } = await collectAfterPush(image, "us");
     expect({ outcome, reason }).toEqual({ outcome: "done", reason: undefined });
+  });
+
+  it("one of a manifest that is known, which came after the links were listed and before the revisions", async () => {
+    const world = new World();
+    const now = () => new Date(world.time);
+    const { send } = createTestApp(world.driver, { registry: { times: TIMES, now, pause: async () => undefined } });
+    for (const content of [CONFIG, OLD]) await pushBlob(send, REPOSITORY, content);
+    expect((await putManifest(send, REPOSITORY, "v1", imageOf([OLD]))).status).toBe(201);
+    world.age();
+    const { driver } = world;
+    let pushed = false;
+    const list = async (prefix: string, options?: ListOptions): Promise<ListPage> => {
+      const page = await driver.list(prefix, options);
+      const links = page.objects.filter(({ key }) => key.includes("/_layers/"));
+      if (pushed || links.length === 0) return page;
+      pushed = true;
+      expect((await putManifest(send, REPOSITORY, "v2", imageOf([OLD]))).status).toBe(201);
+      const after = await driver.list(prefix, options);
+      return { ...after, objects: [...links, ...after.objects.filter(({ key }) => !key.includes("/_layers/"))] };
+    };
+    const pushing = { ...withFaults(driver, () => "pass"), list };
+    const { outcome, reason } = await world.collect({}, pushing);
+    expect({ pushed, outcome, reason }).toEqual({ pushed: true, outcome: "done", reason: undefined });
   });
 
   it("but one that wrote no link again is", async () => {
