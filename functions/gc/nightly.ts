@@ -2,11 +2,12 @@
 import type { LoadedConfig } from "../../shared/config/load.ts";
 import { Collector, type CollectorOptions, type StepOutcome } from "../../shared/gc/collector.ts";
 import { retentionByRules, type RetentionRule } from "../../shared/gc/retention-rules.ts";
-import { allRequests, lineOf, type Summary } from "../../shared/gc/summary.ts";
+import { lineOf } from "../../shared/gc/summary.ts";
 import { gcTimes } from "../../shared/registry/gc-times.ts";
 import { layout } from "../../shared/registry/layout.ts";
 import type { Logger } from "../../shared/telemetry/logger.ts";
 import { compose, type Composition } from "../registry/compose.ts";
+import { metricsOf } from "./metrics.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 
@@ -145,35 +146,4 @@ async function tidy(
     });
   }
   await attempt("brought the catalog up to date", async () => await registry.refreshCatalog({ ageMs: 0 }));
-}
-
-/**
- * The figures of a run in CloudWatch's embedded metric format: a log line that has them is a metric. Ten metrics are free in
- * an account; what else is known of the run is in `summary`.
- * @see https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
- */
-function metricsOf(summary: Summary, functionName: string): Readonly<Record<string, unknown>> {
-  const figures = {
-    GcMarked: summary.marked,
-    GcEligible: summary.eligible,
-    GcDeleted: summary.deleted,
-    GcDeletedBytes: summary.deletedBytes,
-    GcDeletedManifests: summary.deletedManifests,
-    GcDeletedTags: summary.deletedTags,
-    GcRequests: allRequests(summary.requests),
-    GcSeconds: summary.seconds,
-    GcDollars: summary.dollars,
-    GcFailed: summary.outcome === "failed" ? 1 : 0,
-  };
-  const units: Readonly<Record<string, string>> = { GcDeletedBytes: "Bytes", GcSeconds: "Seconds", GcDollars: "None" };
-  const Metrics = Object.keys(figures).map((Name) => ({ Name, Unit: units[Name] ?? "Count" }));
-  return {
-    _aws: {
-      Timestamp: Date.now(),
-      CloudWatchMetrics: [{ Namespace: "Lading", Dimensions: [["FunctionName"]], Metrics }],
-    },
-    FunctionName: functionName,
-    ...figures,
-    summary,
-  };
 }

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { METRIC_DIMENSION, METRIC_NAMES } from "../../functions/gc/metrics.ts";
 import { SETTING_KEYS } from "../../infra/settings.ts";
 import { tableRows } from "../support/markdown.ts";
 import { ofType, synth } from "./synth.ts";
@@ -44,9 +45,14 @@ describe("docs/operations.md", () => {
 
   it("writes no word as a setting, an output or an alarm that is none", () => {
     const known = [...SETTING_KEYS, ...Object.keys(named.outputs), ...alarms, "CDKToolkit", "AccessLog"];
+    known.push(METRIC_DIMENSION, ...METRIC_NAMES);
     const words = code.map((text) => text.split("=")[0] ?? "").filter((text) => /^[A-Za-z]+[A-Z][A-Za-z]*$/.test(text));
     expect(words.length).toBeGreaterThan(20);
     expect(words.filter((word) => /[a-z]/.test(word) && !known.includes(word))).toEqual([]);
+  });
+
+  it("names each metric of the collector, and no other", () => {
+    expect(code.filter((word) => /^Gc[A-Z]/.test(word)).sort()).toEqual([...METRIC_NAMES].sort());
   });
 
   it("means parameters and resources that the stack has", () => {
