@@ -24,7 +24,7 @@ export async function listBlobs(driver: StorageDriver, report: (finding: Finding
   return table;
 }
 
-/** Reads every blob, so many at a time; gives the rows of those whose bytes are not their digest. */
+/** Reads every blob, so many at a time; gives the rows of those whose bytes are not their digest, or cannot be read. */
 export async function readBlobs(
   driver: StorageDriver,
   blobs: BlobTable,

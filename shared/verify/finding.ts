@@ -10,6 +10,7 @@ export const KINDS = {
   "manifest missing": "damage",
   "manifest unreadable": "damage",
   "manifest incomplete": "damage",
+  "image damaged": "damage",
   "tag malformed": "damage",
   "tag leads nowhere": "damage",
   "link leads nowhere": "note",

@@ -7,7 +7,7 @@ import type { Tag } from "../oci/reference.ts";
 import { layout } from "../registry/layout.ts";
 import { mapLimit } from "../storage/concurrency.ts";
 import { ObjectTooLargeError } from "../storage/driver.ts";
-import { isStored, reportLink, type Looking, type RepositoryLook } from "./repository.ts";
+import { isDamaged, isStored, reportLink, type Looking, type RepositoryLook } from "./repository.ts";
 
 /** Manifests of a repository that are read side by side. */
 const READS = 16;
@@ -43,10 +43,19 @@ async function checkManifest(looking: Looking, look: RepositoryLook, digest: Dig
     report({ kind: "manifest unreadable", ...about, text });
     return;
   }
+  const damaged = (blob: Digest): boolean => isDamaged(looking, blob);
+  const named = (): string => namesOf(look, digest);
+  // What it says then is not to be relied on.
+  if (damaged(digest)) {
+    report({ kind: "image damaged", ...about, text: `the bytes of this manifest are damaged${named()}` });
+    return;
+  }
   const stored = readStoredManifest(bytes);
   const blobs = stored?.blobs.map((blob) => blob.digest) ?? schema1Layers(bytes);
   const isThere = async (): Promise<boolean> => (await driver.head(key)) !== undefined;
   for (const blob of new Set(blobs)) {
+    if (damaged(blob))
+      report({ kind: "image damaged", ...about, text: `it needs ${blob}, which is damaged${named()}` });
     if (look.layers.has(blob)) continue;
     const link = layout.layerLink(name, blob);
     if ((await driver.head(link)) !== undefined && (await isStored(looking, blob))) continue;
@@ -72,6 +81,15 @@ async function checkManifest(looking: Looking, look: RepositoryLook, digest: Dig
   const text = `${digest} refers to ${subject}, but is not listed among its referrers; another registry stored it`;
   const finding = { kind: "referrer missing" as const, key: entry, repository: name, digest, text };
   await reportLink(looking, finding, { key: entry, digest, etag: undefined, revisionOf: name });
+}
+
+/** By which tags people know it. */
+function namesOf({ tags }: RepositoryLook, digest: Digest): string {
+  const own = [...tags]
+    .filter(([, named]) => named === digest)
+    .map(([tag]) => tag)
+    .sort();
+  return own.length === 0 ? "" : `; tagged ${own.join(", ")}`;
 }
 
 /** A link of older registries that leads to the blob under its sha256. */

@@ -13,7 +13,7 @@ export interface Looking {
   readonly driver: StorageDriver;
   readonly times: GcTimes;
   readonly blobs: BlobTable;
-  /** Rows of blobs whose bytes are not their digest. */
+  /** Rows of blobs whose bytes are not their digest, or cannot be read. */
   readonly damaged: Bits;
   readonly repair: boolean;
   /** Are manifests and indexes allowed whose blobs or children are not here? */
@@ -54,15 +54,20 @@ export async function isStored({ driver, blobs }: Looking, digest: Digest): Prom
   return blobs.find(digest) !== undefined || (await driver.head(layout.blob(digest))) !== undefined;
 }
 
+/** Is it known that the bytes of this blob are not its digest, or cannot be read? */
+export function isDamaged({ blobs, damaged }: Looking, digest: Digest): boolean {
+  const row = blobs.find(digest);
+  return row !== undefined && damaged.has(row);
+}
+
 /** Reports a link that has to be written, and writes it where that is asked for. */
 export async function reportLink(
   looking: Looking,
   finding: Omit<Finding, "repair"> & { readonly kind: FindingKind },
   link: BrokenLink,
 ): Promise<void> {
-  const { driver, times, repair, report, blobs, damaged } = looking;
-  const row = blobs.find(link.digest);
-  if (!(await isStored(looking, link.digest)) || (row !== undefined && damaged.has(row))) {
+  const { driver, times, repair, report } = looking;
+  if (!(await isStored(looking, link.digest)) || isDamaged(looking, link.digest)) {
     report(finding);
     return;
   }

@@ -87,12 +87,18 @@ const LOST: readonly Damage[] = [
   {
     name: "layer-bytes",
     make: async ({ storage, layer }) => await storage.write(layer, "other bytes"),
-    found: ({ layer }) => [["blob damaged", layer]],
+    found: ({ layer, revision }) => [
+      ["blob damaged", layer],
+      ["image damaged", revision],
+    ],
   },
   {
     name: "layer-cut-off",
     make: async ({ storage, layer }) => await storage.write(layer, (await storage.read(layer)).subarray(0, 1000)),
-    found: ({ layer }) => [["blob damaged", layer]],
+    found: ({ layer, revision }) => [
+      ["blob damaged", layer],
+      ["image damaged", revision],
+    ],
   },
   {
     name: "layer-missing",

@@ -80,6 +80,27 @@ const DAMAGES: readonly Damage[] = [
     repaired: false,
   },
   {
+    name: "a layer that two images need",
+    make: async ({ one }, driver) => await driver.put(layout.blob(one.blobs[2] as Digest), Buffer.from("Shared")),
+    found: ({ one, other }) => [
+      ["blob damaged", layout.blob(one.blobs[2] as Digest)],
+      ["image damaged", revision(one.digest)],
+      ["image damaged", layout.revisionLink(nameOf("library/a/below"), other.digest)],
+    ],
+    repaired: false,
+  },
+  {
+    name: "a manifest whose bytes are another's",
+    make: async ({ one, child }, driver) => {
+      await driver.put(layout.blob(one.digest), (await driver.read(layout.blob(child.digest), 1e6)) as Uint8Array);
+    },
+    found: ({ one }) => [
+      ["blob damaged", layout.blob(one.digest)],
+      ["image damaged", revision(one.digest)],
+    ],
+    repaired: false,
+  },
+  {
     name: "a layer of an image that is gone",
     make: async ({ one }, driver) => await driver.delete(layout.blob(one.blobs[1] as Digest)),
     found: ({ one }) => [
@@ -270,6 +291,18 @@ describe.each(STORES.map(([store, make]) => [store, make] as const))("on %s", (_
     expect((await look(driver)).found).toEqual(repaired ? [] : expected);
     const after = await readable(driver);
     for (const [key, text] of before) expect(after.get(key), key).toBe(text);
+  });
+
+  it("names the tags of what a damaged blob is part of", async () => {
+    const { driver, filled } = await open();
+    const { one } = filled;
+    await writeLink(driver, layout.tagLink(name, "first" as Tag), one.digest);
+    await driver.put(layout.blob(one.blobs[1] as Digest), Buffer.from("ONE"));
+    const { findings } = await look(driver);
+    expect(findings.find(({ kind }) => kind === "image damaged")).toMatchObject({
+      ...{ repository: A, digest: one.digest },
+      text: `it needs ${one.blobs[1]}, which is damaged; tagged first, one`,
+    });
   });
 
   it("finds that all repositories are missing, where a collection refuses too", async () => {
