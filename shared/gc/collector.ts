@@ -24,7 +24,7 @@ import { isNumbered } from "./journal.ts";
 import { Lease, type LastRun } from "./lease.ts";
 import { beginOf, listRuns } from "./run-id.ts";
 import type { Phase, Progress } from "./events.ts";
-import { Run, type RunOptions } from "./run.ts";
+import { concurrencyOf, Run, type RunOptions } from "./run.ts";
 import { failureOf, LeftOverError, type RunState } from "./run-state.ts";
 import { goneCounts } from "./runs.ts";
 import { readSnapshot, writeSnapshot, type SnapshotParts } from "./snapshot.ts";
@@ -129,7 +129,8 @@ export class Collector {
 
   /** The store, asked no faster than the options say. */
   #unhurried(): StorageDriver {
-    const { concurrency, share = 1 } = this.#options;
+    const { share = 1 } = this.#options;
+    const concurrency = concurrencyOf(this.#options);
     const rested = share < 1 ? paced(this.#store, share) : this.#store;
     return concurrency === undefined ? rested : limited(rested, concurrency);
   }

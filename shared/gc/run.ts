@@ -60,6 +60,15 @@ export interface RunOptions {
   readonly onPhase?: ((done: string) => void) | undefined;
 }
 
+/**
+ * How many calls to the store are under way at once at the most; undefined where a run is not told. Who rests most of the
+ * time has few: many that begin at once would keep the store at work for longer than a rest makes up for.
+ */
+export function concurrencyOf({ concurrency, share = 1 }: RunOptions): number | undefined {
+  if (share === 1) return concurrency;
+  return Math.min(concurrency ?? Infinity, Math.ceil(BATCH_CALLS * share));
+}
+
 /** One run over a storage, in memory. `advance` does some of it; in between it can be kept, and go on elsewhere. */
 export class Run {
   readonly state: RunState;
@@ -292,7 +301,8 @@ export class Run {
 
   /** As much as takes as long as `most` with all calls that a run has under way at once, and no rest, unless it is told. */
   #batch(most: number): number {
-    const { concurrency = BATCH_CALLS, share = 1 } = this.#options;
+    const { share = 1 } = this.#options;
+    const concurrency = concurrencyOf(this.#options) ?? BATCH_CALLS;
     return Math.max(1, Math.floor((most * share * Math.min(concurrency, BATCH_CALLS)) / BATCH_CALLS));
   }
 

@@ -5,7 +5,7 @@ import type { StorageDriver } from "./driver.ts";
 /** Work of so long is followed by a rest. */
 const WORK_MS = 20;
 /** A rest is no longer, however long a call took: who rests has perhaps promised to be done at some time. */
-const LONGEST_REST_MS = 1_000;
+const LONGEST_REST_MS = 5_000;
 
 /** What tells and passes time, in milliseconds, by a clock that only goes on. */
 export interface Pauses {
