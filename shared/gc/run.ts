@@ -20,6 +20,7 @@ import type { Retention } from "./retention.ts";
 import type { Arrays, Snapshot } from "./snapshot.ts";
 import { noteError, noteFailed, unlessItFails, type RunState } from "./run-state.ts";
 import type { Counts } from "./summary.ts";
+import { batchOf } from "./pace.ts";
 import { beginOf, newRunId } from "./run-id.ts";
 import { Sweeper, type Swept } from "./sweeping.ts";
 import { horizonSeconds, momentOf } from "./times.ts";
@@ -30,8 +31,6 @@ const MARK_BATCH = 640;
 /** What is swept with one permit: few enough that all is done long before it is over. */
 const SWEEP_ITEMS = 500;
 const SWEEP_KEYS = 1000;
-/** Of so many calls at once these take a batch its time: with fewer a batch is smaller. */
-const BATCH_CALLS = 32;
 /** How long a batch may take at the most. */
 const BATCH_MS = 15_000;
 
@@ -58,15 +57,6 @@ export interface RunOptions {
   readonly report?: ((event: GcEvent) => void) | undefined;
   /** Called when a part of the work is done, with its name: for a progress bar, and measurements. */
   readonly onPhase?: ((done: string) => void) | undefined;
-}
-
-/**
- * How many calls to the store are under way at once at the most; undefined where a run is not told. Who rests most of the
- * time has few: many that begin at once would keep the store at work for longer than a rest makes up for.
- */
-export function concurrencyOf({ concurrency, share = 1 }: RunOptions): number | undefined {
-  if (share === 1) return concurrency;
-  return Math.min(concurrency ?? Infinity, Math.ceil(BATCH_CALLS * share));
 }
 
 /** One run over a storage, in memory. `advance` does some of it; in between it can be kept, and go on elsewhere. */
@@ -301,9 +291,7 @@ export class Run {
 
   /** As much as takes as long as `most` with all calls that a run has under way at once, and no rest, unless it is told. */
   #batch(most: number): number {
-    const { share = 1 } = this.#options;
-    const concurrency = concurrencyOf(this.#options) ?? BATCH_CALLS;
-    return Math.max(1, Math.floor((most * share * Math.min(concurrency, BATCH_CALLS)) / BATCH_CALLS));
+    return batchOf(most, this.#options);
   }
 
   /** From the cursor to `total`, until there is no time for one more batch; the first one is done in any case. */
